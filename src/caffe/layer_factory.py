@@ -1,0 +1,98 @@
+"""From a layer type's name to its class.
+
+A built-in type lives in ``caffe/layers/<folder>/<snake_case>.py`` and is imported when first used: the file's name
+without underscores is the type's name in lower case. Users add types with :func:`register_layer`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from caffe.errors import LayerError, UnknownLayerError, close_names
+from caffe.layer import Layer
+from caffe.proto import caffe_pb2, forks
+
+_L = TypeVar("_L", bound=type[Layer])
+_registered: dict[str, type[Layer]] = {}
+_FOLDER = Path(__file__).parent / "layers"
+
+
+@lru_cache(maxsize=1)
+def _files() -> dict[str, str]:
+    """Squashed type name → module name, for every layer file."""
+    found = {}
+    for path in sorted(_FOLDER.glob("*/*.py")):
+        if not path.stem.startswith("_"):
+            found[path.stem.replace("_", "")] = f"caffe.layers.{path.parent.name}.{path.stem}"
+    return found
+
+
+def register_layer(name: str) -> Callable[[_L], _L]:
+    """Class decorator: makes a Layer or TensorLayer available as ``type: "name"`` in prototxts.
+
+    Raises LayerError when the class is no Layer or the name is a built-in type's.
+    """
+
+    def register(cls: _L) -> _L:
+        if not (isinstance(cls, type) and issubclass(cls, Layer)):
+            raise LayerError(f"register_layer must decorate a subclass of caffe.Layer; got {cls!r}")
+        if _builtin(name) is not None:
+            raise LayerError(f"The type '{name}' exists already", fix="Choose another name")
+        _registered[name] = cls
+        return cls
+
+    return register
+
+
+def _builtin(type_name: str) -> type[Layer] | None:
+    module_name = _files().get(type_name.lower())
+    if module_name is None or "_" in type_name:
+        return None
+    found = getattr(importlib.import_module(module_name), type_name, None)
+    return found if isinstance(found, type) and issubclass(found, Layer) else None
+
+
+def layer_class(type_name: str) -> type[Layer]:
+    """The class of a layer type.
+
+    Raises UnknownLayerError, naming close types and, where known, the fork that has it.
+    """
+    found = _registered.get(type_name) or _builtin(type_name)
+    if found is not None:
+        return found
+    fork = forks.fork_of_type(type_name)
+    hint = close_names(type_name, layer_type_list())
+    message = f"Unknown layer type '{type_name}'"
+    if fork:
+        message += f" (a layer of {fork})"
+    raise UnknownLayerError(
+        message,
+        fix=hint or "See caffe.layer_type_list(), or bring it as a Python layer or with caffe.register_layer",
+    )
+
+
+def create_layer(param: caffe_pb2.LayerParameter) -> Layer:
+    """A layer for its parameters; not set up yet. Raises UnknownLayerError."""
+    cls = layer_class(param.type)
+    make = getattr(cls, "create", None)
+    layer = make(param) if make is not None else cls(param)
+    if not isinstance(layer, Layer):
+        raise LayerError(f"must be a caffe.Layer; got {layer!r}", layer=param.name, type=param.type)
+    return layer
+
+
+def layer_type_list() -> list[str]:
+    """The names of all layer types, built-in and registered, in alphabetical order."""
+    names = set(_registered)
+    for squashed, module_name in _files().items():
+        module = importlib.import_module(module_name)
+        names.update(
+            name
+            for name, value in vars(module).items()
+            if name.lower() == squashed and isinstance(value, type) and issubclass(value, Layer)
+        )
+    return sorted(names)

@@ -1,0 +1,1 @@
+"""Layers that map every value by itself."""

@@ -1,0 +1,1 @@
+"""Layers with learned weights or lookups over whole vectors."""

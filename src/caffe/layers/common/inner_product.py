@@ -1,0 +1,46 @@
+"""InnerProduct."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from caffe.blob import Shape
+from caffe.tensor_layer import BlobSpec, TensorLayer
+
+
+class InnerProduct(TensorLayer):
+    """Fully connected layer: y = x·Wᵀ + b, with the axes of x from ``axis`` on taken as one vector.
+
+    bottom: x (d₀ × … × d_axis × …). top: y (d₀ × … × num_output).
+    blobs: W (num_output × K; K × num_output with ``transpose``), b (num_output) with ``bias_term``.
+    Differs from Caffe: nothing known. Source: BVLC ``InnerProduct``.
+    """
+
+    def check(self, shape: Shape) -> None:
+        p = self.param.inner_product_param
+        axis = self.axis(p.axis, shape)
+        if p.num_output < 1:
+            raise self.error(f"must be at least 1; got {p.num_output}", field="num_output")
+        inputs = math.prod(shape[axis:])
+        if len(self.blobs) and self.blobs[0].count != p.num_output * inputs:
+            raise self.shape_error(
+                f"a bottom of shape {list(shape)} gives {inputs} values from axis {axis} on, but the weights have"
+                f" shape {list(self.blobs[0].shape)}",
+                fix="Keep the input size that the net was built for, or convert the layer to a convolution",
+            )
+
+    def declare(self, shape: Shape) -> list[BlobSpec]:
+        p = self.param.inner_product_param
+        inputs = math.prod(shape[self.axis(p.axis, shape) :])
+        weights = (inputs, p.num_output) if p.transpose else (p.num_output, inputs)
+        specs = [BlobSpec(weights, p.weight_filler)]
+        if p.bias_term:
+            specs.append(BlobSpec((p.num_output,), p.bias_filler))
+        return specs
+
+    def compute(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        p = self.param.inner_product_param
+        return F.linear(x.flatten(self.axis(p.axis, tuple(x.shape))), weight.t() if p.transpose else weight, bias)

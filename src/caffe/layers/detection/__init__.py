@@ -1,0 +1,1 @@
+"""Layers of object detectors: boxes, regions, proposals."""

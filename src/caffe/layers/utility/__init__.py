@@ -1,0 +1,1 @@
+"""Layers that rearrange, combine or inspect blobs."""

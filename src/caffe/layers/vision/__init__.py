@@ -1,0 +1,1 @@
+"""Layers that look at neighbourhoods of images: convolution, pooling, resampling."""

@@ -1,0 +1,185 @@
+"""The one state of the process: mode and device, random seed, solver rank and count.
+
+torch is only imported once a device is asked for, so that the conversion tools start without it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from caffe.errors import CaffeWarning, DeviceError, InputError
+
+if TYPE_CHECKING:
+    import torch
+
+CPU, GPU = 0, 1
+
+
+class _State:
+    mode: int = CPU
+    device_id: int = 0
+    epoch: int = 0  # counts changes of mode or device, so that live nets notice
+    seed: int | None = None
+    generator: np.random.Generator | None = None
+    torch_seeded: bool = True
+    solver_count: int = 1
+    solver_rank: int = 0
+    multiprocess: bool = False
+    warned: bool = False
+    device: torch.device | None = None  # of the present epoch
+
+
+_state = _State()
+
+
+def set_mode_cpu() -> None:
+    """Compute on the CPU from now on; live nets move with their next call."""
+    _switch(CPU, _state.device_id)
+
+
+def set_mode_gpu() -> None:
+    """Compute on the accelerator from now on (the CPU, with one warning, where there is none)."""
+    _switch(GPU, _state.device_id)
+
+
+def set_device(device_id: int) -> None:
+    """Choose the accelerator for GPU mode. Raises InputError for a negative or non-integer id."""
+    if isinstance(device_id, bool) or not isinstance(device_id, (int, np.integer)) or device_id < 0:
+        raise InputError(f"The device of set_device must be an integer from 0; got {device_id!r}")
+    _switch(_state.mode, int(device_id))
+
+
+def _switch(mode: int, device_id: int) -> None:
+    if (mode, device_id) != (_state.mode, _state.device_id):
+        _state.mode, _state.device_id, _state.device = mode, device_id, None
+        _state.epoch += 1
+
+
+def mode() -> int:
+    """0 for CPU, 1 for GPU, as in ``SolverParameter.solver_mode``."""
+    return _state.mode
+
+
+def epoch() -> int:
+    """A number that changes whenever mode or device do."""
+    return _state.epoch
+
+
+def accelerators() -> list[str]:
+    """The names of torch devices that exist here, best first, without the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        return ["mps"]
+    return []
+
+
+def device() -> torch.device:
+    """The torch device that mode and ``set_device`` name.
+
+    Raises DeviceError when there are accelerators, but none with that number.
+    """
+    if _state.device is None:
+        _state.device = _find_device()
+    return _state.device
+
+
+def _find_device() -> torch.device:
+    import torch
+
+    _seed_torch()
+    if _state.mode == CPU:
+        return torch.device("cpu")
+    found = accelerators()
+    if not found:
+        if not _state.warned:
+            _state.warned = True
+            warnings.warn(
+                "GPU mode was asked for, but torch finds no accelerator here: computing on the CPU",
+                CaffeWarning,
+                stacklevel=4,
+            )
+        return torch.device("cpu")
+    if _state.device_id >= len(found):
+        raise DeviceError(
+            f"Device {_state.device_id} must be one of the {len(found)} found: {', '.join(found)}",
+            fix=f"Use set_device(0) to set_device({len(found) - 1})",
+        )
+    return torch.device(found[_state.device_id])
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed fillers, data shuffling and cropping, and Dropout."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise InputError(f"The seed must be an integer; got {seed!r}")
+    _state.seed = int(seed)
+    _state.generator = np.random.default_rng(int(seed) & 0xFFFFFFFFFFFFFFFF)
+    _state.torch_seeded = False
+    if "torch" in sys.modules:
+        _seed_torch()
+
+
+def _seed_torch() -> None:
+    if not _state.torch_seeded and _state.seed is not None:
+        import torch
+
+        _state.torch_seeded = True
+        torch.manual_seed(_state.seed & 0xFFFFFFFFFFFFFFFF)
+
+
+def seed() -> int | None:
+    """The seed last set, or None."""
+    return _state.seed
+
+
+def rng() -> np.random.Generator:
+    """The generator of fillers and data; its state is part of a full snapshot."""
+    if _state.generator is None:
+        _state.generator = np.random.default_rng(int.from_bytes(os.urandom(8), "little"))
+    return _state.generator
+
+
+def solver_count() -> int:
+    """How many workers train together."""
+    return _state.solver_count
+
+
+def set_solver_count(count: int) -> None:
+    """Say how many workers train together; data layers read every count-th record."""
+    if count < 1:
+        raise InputError(f"The solver count must be at least 1; got {count}")
+    _state.solver_count = int(count)
+
+
+def solver_rank() -> int:
+    """Which worker this process is; 0 is the root, which logs, tests and snapshots."""
+    return _state.solver_rank
+
+
+def set_solver_rank(rank: int) -> None:
+    """Say which worker this process is."""
+    if rank < 0:
+        raise InputError(f"The solver rank must be at least 0; got {rank}")
+    _state.solver_rank = int(rank)
+
+
+def root_solver() -> bool:
+    """Whether this process is the one that logs, tests and snapshots."""
+    return _state.solver_rank == 0
+
+
+def multiprocess() -> bool:
+    """Whether workers are processes (not threads), as ``set_multiprocess`` said."""
+    return _state.multiprocess
+
+
+def set_multiprocess(value: bool) -> None:
+    """Say that workers are processes; kept for scripts, ours always are."""
+    _state.multiprocess = bool(value)

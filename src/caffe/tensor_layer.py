@@ -1,0 +1,194 @@
+"""TensorLayer: built-in layers, written as two pure methods on tensors.
+
+``declare(*bottom_shapes)`` says which parameters the layer has, ``compute(*bottoms, *parameters)`` is its
+mathematics. Top shapes come from running ``compute`` on tensors without values (torch's meta device), gradients
+from autograd, one small graph a layer, so that ``backward`` can start and end anywhere and every blob's ``diff``
+is there to read and write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from caffe import fillers, runtime
+from caffe.blob import Blob, Shape
+from caffe.errors import CaffeError
+from caffe.layer import Layer
+from caffe.proto import caffe_pb2
+
+Tensors = tuple[torch.Tensor, ...]
+
+
+@dataclass
+class BlobSpec:
+    """A parameter to be made: its shape, how it is filled (zeros without a filler), whether it learns."""
+
+    shape: Shape
+    filler: caffe_pb2.FillerParameter | None = None
+    learns: bool = True
+    """False for statistics, which the solver must leave alone (BatchNorm's)."""
+
+
+class TensorLayer(Layer):
+    """A layer given by ``declare`` and ``compute``; see the module."""
+
+    num_bottoms = 1
+    num_tops = 1
+    differentiable: ClassVar[bool] = True
+    """Whether ``compute`` has a gradient at all (ArgMax and the like have none)."""
+
+    specs: list[BlobSpec]
+
+    def __init__(self, param: caffe_pb2.LayerParameter) -> None:
+        super().__init__(param)
+        self.specs = []
+        self._shapes: tuple[Shape, ...] | None = None
+        self._kept: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None  # leaves, their tops
+        self._inputs: list[torch.Tensor] | None = None  # where no graph was kept
+        self.keep_graph = self.phase == caffe_pb2.TRAIN
+        """Whether forward keeps the graph for backward; else backward computes forward again."""
+        self.keep_inputs = True
+        """Whether forward keeps at least its inputs, so that backward is possible."""
+        self._rng_state: torch.Tensor | None = None
+
+    # What a layer says. (The signatures are open so that each layer can write its own.)
+
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        """Raise ShapeError or LayerError where parameters or bottom shapes cannot be."""
+
+    def declare(self, *args: Any, **kwargs: Any) -> list[BlobSpec]:
+        """The parameters for bottoms of these shapes."""
+        return []
+
+    def compute(self, *args: Any, **kwargs: Any) -> Any:
+        """The tops, from the bottoms followed by the parameters. Must not change bottoms."""
+        raise self.error("has no compute()", fix="Define compute(*bottoms, *parameters) in the layer's class")
+
+    def infer(self, *shapes: Shape) -> Sequence[Shape]:
+        """The tops' shapes; only layers whose tops depend on values override it."""
+        with torch.no_grad():
+            metas = [torch.empty(s, device="meta") for s in (*shapes, *(b.shape for b in self.blobs))]
+            return [tuple(top.shape) for top in as_tuple(self.compute(*metas))]
+
+    # What the net calls
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        shapes = [b.shape for b in bottom]
+        self.check(*shapes)
+        self.specs = self.declare(*shapes)
+        for i, spec in enumerate(self.specs):
+            blob = self.blobs.add_blob(*spec.shape)
+            if spec.filler is not None:
+                try:
+                    fillers.fill(blob.data, spec.filler, runtime.rng())
+                except CaffeError as error:
+                    raise error.located(layer=self.name, type=self.type, field=f"filler of parameter {i}") from None
+                blob.data_memory.exposed = False
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        shapes = tuple(b.shape for b in bottom)
+        if shapes == self._shapes:
+            return
+        self.check(*shapes)
+        try:
+            found = self.infer(*shapes)
+        except CaffeError:
+            raise
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise self.shape_error(
+                f"cannot work on bottoms of shape {_lists(shapes)}"
+                + (f" with parameters of shape {_lists(b.shape for b in self.blobs)}" if len(self.blobs) else "")
+                + f": {error}"
+            ) from error
+        for blob, shape in zip(top, found):
+            blob.reshape(*shape)
+        self._shapes = shapes
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        inputs = [b.tensor for b in bottom]
+        if self._shapes is None or [tuple(x.shape) for x in inputs] != list(self._shapes):
+            self._shapes = None
+            self.reshape(bottom, top)
+        params = [b.tensor for b in self.blobs]
+        if self.keep_graph and self.needs.backward:
+            leaves, outs = self._differentiable(inputs, params)
+            self._kept = (leaves, outs)
+            for blob, out in zip(top, outs):
+                blob.bind(out.detach())
+            return
+        self._kept = None
+        keep = self.keep_inputs and self.needs.backward
+        self._inputs = inputs if keep else None
+        self._rng_state = torch.get_rng_state() if keep and self.phase == caffe_pb2.TRAIN else None
+        with torch.no_grad():
+            for blob, out in zip(top, as_tuple(self.compute(*inputs, *params))):
+                blob.bind(out)
+
+    def _differentiable(
+        self, inputs: list[torch.Tensor], params: list[torch.Tensor]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        wanted = [*self.needs.bottoms, *self.needs.params]
+        leaves = [
+            x.detach().requires_grad_() if want and x.is_floating_point() else x.detach()
+            for x, want in zip([*inputs, *params], wanted)
+        ]
+        with torch.enable_grad():
+            outs = list(as_tuple(self.compute(*leaves)))
+        return leaves, outs
+
+    def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
+        for i in self.no_gradient:
+            if i < len(bottom) and propagate_down[i]:
+                raise self.error(
+                    f"bottom {i} ('{bottom[i].name}') cannot have a gradient", fix="Set its propagate_down to false"
+                )
+        leaves, outs = self._graph(bottom)
+        differing = [(out, t.diff_tensor) for out, t in zip(outs, top) if out.requires_grad]
+        wanted = [*propagate_down[: len(bottom)], *self.needs.params]
+        chosen = [i for i, want in enumerate(wanted) if want and leaves[i].requires_grad]
+        grads: Sequence[torch.Tensor | None] = []
+        if differing and chosen:
+            grads = torch.autograd.grad(
+                [out for out, _ in differing],
+                [leaves[i] for i in chosen],
+                [diff.to(out.dtype) for out, diff in differing],
+                retain_graph=True,
+                allow_unused=True,
+            )
+        found = dict(zip(chosen, grads))
+        for i, blob in enumerate(bottom):
+            if propagate_down[i]:
+                grad = found.get(i)
+                blob.bind_diff(grad if grad is not None else torch.zeros_like(leaves[i]))
+        for i, blob in enumerate(self.blobs, len(bottom)):
+            grad = found.get(i)
+            if grad is not None:
+                blob.diff_memory.accumulate(grad)
+
+    def _graph(self, bottom: Sequence[Blob]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        if self._kept is not None:
+            return self._kept
+        inputs = self._inputs if self._inputs is not None else [b.tensor for b in bottom]
+        params = [b.tensor for b in self.blobs]
+        if self._rng_state is None:
+            return self._differentiable(inputs, params)
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self._rng_state)
+            return self._differentiable(inputs, params)
+
+    def release(self) -> None:
+        """Forget what forward kept for backward."""
+        self._kept = self._inputs = None
+
+
+def as_tuple(tops: torch.Tensor | Sequence[torch.Tensor]) -> Tensors:
+    """One tensor or several, as a tuple."""
+    return (tops,) if isinstance(tops, torch.Tensor) else tuple(tops)
+
+
+def _lists(shapes: object) -> str:
+    return ", ".join(str(list(s)) for s in shapes)  # type: ignore[attr-defined]
