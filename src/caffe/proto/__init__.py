@@ -1,1 +1,1 @@
-
+"""The schema: ``caffe_pb2``, compiled from caffe.proto, and which fork a name comes from."""
