@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "src" / "caffe" / "proto"
-HEADER = "# Written by scripts/compile_proto.py from caffe.proto.\n"
+HEADER = "# Written by scripts/compile_proto.py from caffe.proto.\n# ruff: noqa\n# fmt: off\n"
 
 
 def compile_schema() -> dict[str, bytes]:
@@ -34,7 +34,7 @@ def compile_schema() -> dict[str, bytes]:
         files = descriptor_pb2.FileDescriptorSet.FromString(Path(work, "set").read_bytes())
         types = Path(work, "caffe_pb2.pyi").read_text()
     # protoc leaves the type arguments of mappings out, which strict type checkers refuse
-    types = HEADER + types.replace("_Mapping]", "_Mapping[str, object]")
+    types = HEADER + types.replace("_Mapping]", "_Mapping[str, object]]")
     return {
         "caffe.desc": files.file[0].SerializeToString(deterministic=True),
         "caffe_pb2.pyi": types.encode(),
