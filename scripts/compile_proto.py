@@ -8,6 +8,7 @@ Needs the package grpcio-tools.
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -33,7 +34,8 @@ def compile_schema() -> dict[str, bytes]:
             raise SystemExit("caffe.proto does not compile")
         files = descriptor_pb2.FileDescriptorSet.FromString(Path(work, "set").read_bytes())
         types = Path(work, "caffe_pb2.pyi").read_text()
-    # protoc leaves the type arguments of mappings out, which strict type checkers refuse
+    # protoc leaves out the type arguments of mappings and writes an enum value called None as a name
+    types = re.sub(r"^ *None: .*\n", "", types, flags=re.MULTILINE)
     types = HEADER + types.replace("_Mapping]", "_Mapping[str, object]]")
     return {
         "caffe.desc": files.file[0].SerializeToString(deterministic=True),
