@@ -34,8 +34,9 @@ def compile_schema() -> dict[str, bytes]:
             raise SystemExit("caffe.proto does not compile")
         files = descriptor_pb2.FileDescriptorSet.FromString(Path(work, "set").read_bytes())
         types = Path(work, "caffe_pb2.pyi").read_text()
-    # protoc leaves out the type arguments of mappings and writes an enum value called None as a name
+    # protoc leaves out the types of keywords and of mappings' arguments, and writes an enum value called None as a name
     types = re.sub(r"^ *None: .*\n", "", types, flags=re.MULTILINE)
+    types = types.replace(", **kwargs)", ", **kwargs: object)")
     types = HEADER + types.replace("_Mapping]", "_Mapping[str, object]]")
     return {
         "caffe.desc": files.file[0].SerializeToString(deterministic=True),
