@@ -34,7 +34,7 @@ def compile_schema() -> dict[str, bytes]:
             raise SystemExit("caffe.proto does not compile")
         files = descriptor_pb2.FileDescriptorSet.FromString(Path(work, "set").read_bytes())
         types = Path(work, "caffe_pb2.pyi").read_text()
-    # protoc leaves out the types of keywords and of mappings' arguments, and writes an enum value called None as a name
+    # protoc leaves types out and writes an enum value called None as a name
     types = re.sub(r"^ *None: .*\n", "", types, flags=re.MULTILINE)
     types = types.replace(", **kwargs)", ", **kwargs: object)")
     types = HEADER + types.replace("_Mapping]", "_Mapping[str, object]]")
