@@ -5,8 +5,8 @@ output. A :class:`NetSpec` names tops; :func:`to_proto` turns either into a NetP
 prototxt.
 
 Arguments by name go to the parameter message of the layer's type (``num_output`` to ``convolution_param``),
-else to the layer (``name``, ``loss_weight``, ``include``, ``param`` …), as dicts, lists and plain values. They
-are checked at once, so that an error points at the line that wrote them.
+else to the layer (``name``, ``loss_weight``, ``include``, ``param`` …), as dicts, lists and plain values.
+They are checked at once, so that an error points at the line that wrote them.
 """
 
 from __future__ import annotations

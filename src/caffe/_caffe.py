@@ -1,0 +1,19 @@
+"""The import path of the original's compiled module: ``from caffe._caffe import Net, Blob …``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import caffe
+
+    return getattr(caffe, name)
+
+
+def __dir__() -> list[str]:
+    import caffe
+
+    return caffe.__all__
