@@ -1,0 +1,64 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+
+from caffe.errors import FileAccessError
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
+    """A temporary path beside ``path``; what is written there takes ``path``'s place at the end.
+
+    On failure the old file stays as it was and nothing is left behind. Raises FileAccessError if the
+    folder cannot be written to.
+    """
+    path = os.fspath(path)
+    folder, name = os.path.split(os.path.abspath(path))
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".tmp", dir=folder)
+        os.close(handle)
+    except OSError as error:
+        raise _refused(path, error) from error
+    try:
+        yield temporary
+        os.chmod(temporary, _mode_of(path))
+        _flush(temporary)
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError) and not isinstance(error, FileAccessError):
+            raise _refused(path, error) from error
+        raise
+    with contextlib.suppress(OSError):
+        _flush(folder)
+
+
+def _mode_of(path: str) -> int:
+    try:
+        return os.stat(path).st_mode & 0o777
+    except OSError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
+
+
+def _flush(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _refused(path: str, error: OSError) -> FileAccessError:
+    return FileAccessError(
+        f"cannot be written: {error.strerror or error}",
+        file=path,
+        fix="Give a path in a folder that exists and may be written to, with space left.",
+    )
