@@ -17,7 +17,7 @@ import torch
 from caffe import fillers, runtime
 from caffe.blob import Blob, Shape
 from caffe.errors import CaffeError
-from caffe.layer import Layer
+from caffe.layer import Count, Layer
 from caffe.proto import caffe_pb2
 
 Tensors = tuple[torch.Tensor, ...]
@@ -36,8 +36,8 @@ class BlobSpec:
 class TensorLayer(Layer):
     """A layer given by ``declare`` and ``compute``; see the module."""
 
-    num_bottoms = 1
-    num_tops = 1
+    num_bottoms: ClassVar[Count] = 1
+    num_tops: ClassVar[Count] = 1
     differentiable: ClassVar[bool] = True
     """Whether ``compute`` has a gradient at all (ArgMax and the like have none)."""
 
@@ -86,7 +86,9 @@ class TensorLayer(Layer):
                 try:
                     fillers.fill(blob.data, spec.filler, runtime.rng())
                 except CaffeError as error:
-                    raise error.located(layer=self.name, type=self.type, field=f"filler of parameter {i}") from None
+                    raise error.located(
+                        layer=self.name, type=self.type, field=f"filler of parameter {i}"
+                    ) from None
                 blob.data_memory.exposed = False
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
@@ -101,7 +103,11 @@ class TensorLayer(Layer):
         except (RuntimeError, ValueError, IndexError) as error:
             raise self.shape_error(
                 f"cannot work on bottoms of shape {_lists(shapes)}"
-                + (f" with parameters of shape {_lists(b.shape for b in self.blobs)}" if len(self.blobs) else "")
+                + (
+                    f" with parameters of shape {_lists(b.shape for b in self.blobs)}"
+                    if len(self.blobs)
+                    else ""
+                )
                 + f": {error}"
             ) from error
         for blob, shape in zip(top, found):
@@ -144,7 +150,8 @@ class TensorLayer(Layer):
         for i in self.no_gradient:
             if i < len(bottom) and propagate_down[i]:
                 raise self.error(
-                    f"bottom {i} ('{bottom[i].name}') cannot have a gradient", fix="Set its propagate_down to false"
+                    f"bottom {i} ('{bottom[i].name}') cannot have a gradient",
+                    fix="Set its propagate_down to false",
                 )
         leaves, outs = self._graph(bottom)
         differing = [(out, t.diff_tensor) for out, t in zip(outs, top) if out.requires_grad]
@@ -167,7 +174,9 @@ class TensorLayer(Layer):
         for i, blob in enumerate(self.blobs, len(bottom)):
             grad = found.get(i)
             if grad is not None:
-                blob.diff_memory.accumulate(grad)
+                # a parameter's diff is added to later: it must not be a top's diff passed through
+                shared = any(grad.data_ptr() == diff.data_ptr() for _, diff in differing)
+                blob.diff_memory.accumulate(grad.clone() if shared else grad)
 
     def _graph(self, bottom: Sequence[Blob]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         if self._kept is not None:

@@ -1,0 +1,32 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from caffe.blob import Shape
+from caffe.proto import caffe_pb2
+from caffe.tensor_layer import TensorLayer
+
+
+class Dropout(TensorLayer):
+    """In TRAIN sets a random share of values to zero: y = x · m / (1 - dropout_ratio); in TEST y = x.
+
+    m is 1 with probability 1 - dropout_ratio, else 0, drawn for each value at each forward from torch's
+    generator (``caffe.set_random_seed``).
+
+    bottom: x of any shape. top: y of x's shape.
+    Differs from Caffe: other random numbers; a ratio outside 0 ≤ ratio < 1 is an error.
+    Source: BVLC ``Dropout``; Srivastava et al. 2014.
+    """
+
+    def check(self, shape: Shape) -> None:
+        ratio = self.param.dropout_param.dropout_ratio
+        if not 0 <= ratio < 1:
+            raise self.error(f"must be at least 0 and below 1; got {ratio:g}", field="dropout_ratio")
+
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
+        if self.phase == caffe_pb2.TEST:
+            return x
+        return F.dropout(x, self.param.dropout_param.dropout_ratio)

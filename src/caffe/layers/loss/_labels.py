@@ -1,0 +1,47 @@
+"""Labels as places along an axis of classes."""
+
+from __future__ import annotations
+
+import torch
+
+from caffe.layer import Layer
+
+
+def class_labels(
+    layer: Layer, labels: torch.Tensor, scores: torch.Tensor, axis: int, ignored: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The labels as whole numbers (cut off, as in the original), in scores' shape with 1 at ``axis``.
+
+    Also a tensor of that shape: 1 where a label counts, 0 where it is ``ignored`` (its place is given as 0);
+    None where all count. A label outside the classes is a LayerError on the CPU; on accelerators, which are
+    not waited for, it counts as NaN.
+    """
+    shape = list(scores.shape)
+    classes, shape[axis] = shape[axis], 1
+    index = labels.reshape(shape).long()
+    counted = None
+    if ignored is not None:
+        kept = index != ignored
+        index = index.where(kept, 0)
+        counted = kept.to(torch.float64 if scores.dtype == torch.float64 else torch.float32)
+    if index.device.type == "cpu":
+        if index.numel() and not torch.compiler.is_compiling():
+            least, most = torch.aminmax(index)
+            if least < 0 or most >= classes:
+                _refuse(layer, index, classes)
+        return index, counted
+    inside = index.clamp(0, classes - 1)
+    if not index.is_meta:
+        one = torch.ones_like(index, dtype=torch.float32) if counted is None else counted
+        counted = one.masked_fill(inside != index, torch.nan)
+    return inside, counted
+
+
+def _refuse(layer: Layer, index: torch.Tensor, classes: int) -> None:
+    flat = index.flatten()
+    place = int(((flat < 0) | (flat >= classes)).nonzero()[0])
+    raise layer.error(
+        f"labels must be from 0 to {classes - 1}, there being {classes} classes; got {int(flat[place])}"
+        f" at position {place} of {flat.numel()}",
+        fix="Correct the labels or the number of outputs, or name the label to leave out as ignore_label",
+    )

@@ -1,0 +1,44 @@
+"""SoftmaxWithLoss."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from caffe.blob import Shape
+from caffe.layers.loss._floor import at_least
+from caffe.layers.loss._labels import class_labels
+from caffe.layers.loss._loss_layer import LossLayer
+
+_LEAST = math.log(torch.finfo(torch.float32).tiny)
+
+
+class SoftmaxWithLoss(LossLayer):
+    """Multinomial logistic loss of the softmax of scores: L = -Σ log(softmax(x)[label]) / Z.
+
+    Z is by ``loss_param.normalization``: FULL all labels, VALID (also without one) those that are not
+    ``ignore_label``, BATCH_SIZE the size before the axis, NONE 1; at least 1. A probability counts as at
+    least 1.18e-38 (the smallest normal float32).
+
+    bottom: scores x (… × C at ``softmax_param.axis`` × …); labels, as many as scores without that axis, from
+    0 to C - 1. top: L (scalar); optionally the softmax, of x's shape, without a gradient of its own.
+    Differs from Caffe: labels outside the classes are an error. Source: BVLC ``SoftmaxWithLoss``.
+    """
+
+    num_tops = (1, 2)
+
+    def check(self, scores: Shape, labels: Shape) -> None:
+        self.check_labels(scores, labels, self.axis(self.param.softmax_param.axis, scores))
+
+    def compute(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        axis = self.axis(self.param.softmax_param.axis, tuple(scores.shape))
+        index, counted = class_labels(self, labels, scores, axis, self.ignored())
+        found = at_least(torch.log_softmax(scores, axis).gather(axis, index), _LEAST)
+        if counted is not None:
+            found = found * counted
+        outer, inner = math.prod(scores.shape[:axis]), math.prod(scores.shape[axis + 1 :])
+        loss = -found.sum() / self.divisor(self.mode(), outer, inner, counted)
+        if self.top_count < 2:
+            return loss
+        return loss, torch.softmax(scores.detach(), axis)
