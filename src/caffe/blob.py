@@ -21,6 +21,7 @@ Shape = tuple[int, ...]
 
 _HOST, _DEVICE, _BOTH = 1, 2, 3
 _CPU = torch.device("cpu")
+_ZERO = torch.zeros(())
 
 
 class Memory:
@@ -30,7 +31,7 @@ class Memory:
     scripts hold views of it; :meth:`bind` replaces it (what a layer's forward does with its tops).
     """
 
-    __slots__ = ("_device", "_head", "_host", "_shape", "exposed", "freed", "pending_zero")
+    __slots__ = ("_device", "_head", "_host", "_shape", "exposed", "freed", "pending")
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
@@ -38,7 +39,7 @@ class Memory:
         self._device: torch.Tensor | None = None
         self._head = _HOST
         self.exposed = False  # a numpy view was handed out: write in place from now on
-        self.pending_zero = False  # to be read as zeros; what is there is stale
+        self.pending: torch.Tensor | None = None  # the values to be taken when next read; what is there is stale
         self.freed = ""  # why the values are gone, where they are
 
     @property
@@ -52,9 +53,9 @@ class Memory:
     def on(self, device: torch.device) -> torch.Tensor:
         """The values on a device, for reading."""
         if self._head != _DEVICE and device.type == "cpu":
-            if self._host is not None and not self.pending_zero and not self.freed:
+            if self._host is not None and self.pending is None and not self.freed:
                 return self._host
-        elif self._head != _HOST and self._device is not None and not self.pending_zero:
+        elif self._head != _HOST and self._device is not None and self.pending is None:
             if self._device.device == device:
                 return self._device
         return self._settle(device)
@@ -65,12 +66,9 @@ class Memory:
         if not self.allocated:
             self._host = torch.zeros(self._shape)
             self._head = _HOST
-            self.pending_zero = False
-        elif self.pending_zero:
-            self.pending_zero = False
-            (self._host if self._head != _DEVICE else self._device).zero_()  # type: ignore[union-attr]
-            if self._head == _BOTH:
-                self._head = _HOST
+        if self.pending is not None:
+            pending, self.pending = self.pending, None
+            self.mutable_on(_CPU if pending.device.type == "cpu" else device).copy_(pending)
         return self._to_host() if device.type == "cpu" else self._to_device(device)
 
     def _to_host(self) -> torch.Tensor:
@@ -124,21 +122,27 @@ class Memory:
         else:
             self._host, self._device, self._head = None, tensor, _DEVICE
         self._shape = tuple(tensor.shape)
-        self.pending_zero = self.exposed = False
+        self.pending = None
+        self.exposed = False
         self.freed = ""
+
+    def defer(self, tensor: torch.Tensor) -> None:
+        """Take the values of ``tensor`` when next read (now, where a view shows this memory)."""
+        if self.exposed:
+            self.write(tensor)
+        else:
+            self.pending = tensor
 
     def write(self, tensor: torch.Tensor) -> None:
         """Copy ``tensor`` into the storage there is."""
-        self.pending_zero = False
+        self.pending = None
         self.freed = ""
         self.mutable_on(tensor.device).copy_(tensor)
 
     def accumulate(self, tensor: torch.Tensor) -> None:
         """Add ``tensor``. Into cleared memory that no view shows it is taken as it is, at no cost."""
-        if (self.pending_zero or not self.allocated) and not self.exposed:
+        if (self.pending is _ZERO or not self.allocated) and not self.exposed:
             self.bind(tensor)
-        elif self.pending_zero:
-            self.write(tensor)
         else:
             self.mutable_on(tensor.device).add_(tensor)
 
@@ -150,14 +154,15 @@ class Memory:
             device = _CPU if self._head != _DEVICE or self._device is None else self._device.device
             self.mutable_on(device).zero_()
         else:
-            self.pending_zero = True
+            self.pending = _ZERO
 
     def free(self, why: str) -> None:
         """Give the values back; reading them raises StateError with ``why``."""
         self._host = self._device = None
         self._head = _HOST
         self.freed = why
-        self.pending_zero = self.exposed = False
+        self.pending = None
+        self.exposed = False
 
     def reshape(self, shape: Shape) -> None:
         """Another shape over the same storage where that is large enough, as in the original."""
@@ -180,6 +185,41 @@ class Memory:
         exposed = self.exposed
         self.bind(tensor)
         self.exposed = exposed
+
+
+class ReshapedMemory(Memory):
+    """Another memory's values in another shape of the same count (parameters shared PERMISSIVE)."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: Memory, shape: Shape) -> None:
+        super().__init__(shape)
+        self._owner = owner
+
+    @property
+    def allocated(self) -> bool:
+        return self._owner.allocated
+
+    def on(self, device: torch.device) -> torch.Tensor:
+        return self._owner.on(device).reshape(self._shape)
+
+    def mutable_on(self, device: torch.device) -> torch.Tensor:
+        return self._owner.mutable_on(device).view(self._shape)
+
+    def array(self) -> npt.NDArray[Any]:
+        return self._owner.array().reshape(self._shape)
+
+    def bind(self, tensor: torch.Tensor) -> None:
+        self._owner.bind(tensor.reshape(self._owner.shape))
+
+    def accumulate(self, tensor: torch.Tensor) -> None:
+        self._owner.accumulate(tensor.reshape(self._owner.shape))
+
+    def clear(self) -> None:
+        self._owner.clear()
+
+    def free(self, why: str) -> None:
+        self._owner.free(why)
 
 
 def as_shape(dims: Iterable[Any]) -> Shape:
@@ -326,6 +366,11 @@ class Blob:
     def share_diff(self, other: Blob) -> None:
         """Use the other blob's gradient from now on."""
         self._diff = other._diff
+
+    def share_reshaped(self, other: Blob) -> None:
+        """Use the other blob's values and gradient, in this blob's shape."""
+        self._data = ReshapedMemory(other._data, self.shape)
+        self._diff = ReshapedMemory(other._diff, self.shape)
 
     def __repr__(self) -> str:
         name = f" '{self.name}'" if self.name else ""

@@ -101,7 +101,7 @@ def _bilinear(array: Array, param: FillerParameter, rng: np.random.Generator) ->
         )
     size = array.shape[3]
     f = math.ceil(size / 2)
-    c = (2 * f - 1 - f % 2) / (2 * f)
+    c = (size - 1) / (2 * f)
     ramp = 1 - np.abs(np.arange(size) / f - c)
     array[...] = np.outer(ramp, ramp)
 

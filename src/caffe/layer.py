@@ -32,7 +32,8 @@ class Layer:
     """One step of a net: reads bottom blobs, writes top blobs, may own parameter blobs.
 
     Attributes: ``name``, ``type``, ``phase`` (``caffe.TRAIN`` or ``caffe.TEST``), ``param`` (the whole
-    LayerParameter), ``blobs`` (the parameters), ``needs`` (which gradients are wanted).
+    LayerParameter), ``blobs`` (the parameters), ``needs`` (which gradients are wanted), ``bottom_count`` and
+    ``top_count``.
     """
 
     num_bottoms: ClassVar[Count] = (0, None)
@@ -58,6 +59,8 @@ class Layer:
         self.phase: int = param.phase
         self.blobs = BlobVec()
         self.needs = Needs()
+        self.bottom_count = len(param.bottom)
+        self.top_count = len(param.top)
 
     @property
     def type(self) -> str:

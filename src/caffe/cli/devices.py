@@ -1,0 +1,44 @@
+"""The ``--gpu`` flag: which devices, and whether they are there."""
+
+from __future__ import annotations
+
+import click
+
+from caffe import logs, runtime
+from caffe.errors import DeviceError
+
+
+def parse_gpus(flag: str) -> list[int]:
+    """``0``, ``0,1`` or ``all`` as device numbers. Raises DeviceError for devices that are not there."""
+    found = runtime.accelerators()
+    if flag == "all":
+        if not found:
+            raise DeviceError(
+                "--gpu=all was given, but torch finds no accelerator here", fix="Leave --gpu out to use the CPU"
+            )
+        return list(range(len(found)))
+    try:
+        ids = [int(part) for part in flag.split(",") if part.strip()]
+    except ValueError:
+        raise click.BadParameter(f"must be device numbers such as 0 or 0,1, or 'all'; got '{flag}'") from None
+    for i in ids:
+        if not 0 <= i < len(found):
+            raise DeviceError(
+                f"--gpu={flag} names device {i}, but torch finds"
+                f" {', '.join(found) if found else 'no accelerator'} here",
+                fix="Leave --gpu out to use the CPU" if not found else f"Use 0 to {len(found) - 1}",
+            )
+    return ids
+
+
+def use(flag: str) -> list[int]:
+    """Set mode and device by the flag, saying so in the original's words; returns the device numbers."""
+    ids = parse_gpus(flag) if flag else []
+    if ids:
+        logs.info("Use GPU with device ID " + ", ".join(map(str, ids)))
+        runtime.set_device(ids[0])
+        runtime.set_mode_gpu()
+    else:
+        logs.info("Use CPU.")
+        runtime.set_mode_cpu()
+    return ids

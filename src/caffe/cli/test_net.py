@@ -1,0 +1,59 @@
+"""``caffe test``: score a trained model."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from caffe.cli import gflags
+
+
+@click.command("test", cls=gflags.GflagsCommand)
+@click.option("--model", required=True, help="The net's prototxt.")
+@click.option("--weights", required=True, help="Trained weights; several separated by ','.")
+@click.option("--iterations", default=50, show_default=True, help="How many batches to run.")
+@click.option("--gpu", default="", help="The device to run on; the CPU where left out.")
+@click.option("--level", default=0, help="The net's level.")
+@click.option("--stage", default="", help="The net's stages, separated by ','.")
+def command(model: str, weights: str, iterations: int, gpu: str, level: int, stage: str) -> int:
+    """Score a model: run its TEST phase over batches and print the means of its outputs."""
+    from caffe import logs
+    from caffe.cli import devices
+    from caffe.net.net import Net
+    from caffe.proto import caffe_pb2
+
+    if iterations < 1:
+        raise click.BadParameter(f"must be at least 1; got {iterations}", param_hint="--iterations")
+    devices.use(gpu)
+    net = Net(model, caffe_pb2.TEST, level=level, stages=[s for s in stage.split(",") if s])
+    for path in weights.split(","):
+        net.copy_from(path)
+    net.set_inference()
+    logs.info(f"Running for {iterations} iterations.")
+    totals: dict[str, list[float]] = {}
+    loss = 0.0
+    for i in range(iterations):
+        loss += float(net.forward_loss())
+        for name in net.outputs:
+            values = net.blobs[name].tensor.flatten().tolist()
+            for value in values:
+                logs.info(f"Batch {i}, {name} = {value:g}")
+            totals[name] = [a + b for a, b in zip(totals.get(name, [0.0] * len(values)), values)]
+    logs.info(f"Loss: {loss / iterations:g}")
+    for name, sums in totals.items():
+        weight = net.blob_loss_weights[name]
+        for total in sums:
+            mean = total / iterations
+            note = f" (* {weight:g} = {weight * mean:g} loss)" if weight else ""
+            logs.info(f"{name} = {mean:g}{note}")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    return gflags.run(command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""``caffe time``: how long each layer takes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from caffe.cli import gflags
+
+if TYPE_CHECKING:
+    from caffe.net.net import Net
+
+
+@click.command("time", cls=gflags.GflagsCommand)
+@click.option("--model", required=True, help="The net's prototxt.")
+@click.option("--weights", default="", help="Weights to load first; they change no times.")
+@click.option("--iterations", default=50, show_default=True, help="How many times to run.")
+@click.option("--gpu", default="", help="The device to run on; the CPU where left out.")
+@click.option("--phase", default="TRAIN", show_default=True, help="TRAIN or TEST.")
+@click.option("--level", default=0, help="The net's level.")
+@click.option("--stage", default="", help="The net's stages, separated by ','.")
+@click.option("--profile", default="", help="Write a trace here (open it in a browser's tracing page); print the top.")
+def command(
+    model: str, weights: str, iterations: int, gpu: str, phase: str, level: int, stage: str, profile: str
+) -> int:
+    """Benchmark a model: the time of every layer, forward and backward."""
+    from caffe import logs
+    from caffe.cli import devices
+    from caffe.net.net import Net
+    from caffe.proto import caffe_pb2
+
+    if phase.upper() not in ("TRAIN", "TEST"):
+        raise click.BadParameter(f"must be TRAIN or TEST; got '{phase}'", param_hint="--phase")
+    if iterations < 1:
+        raise click.BadParameter(f"must be at least 1; got {iterations}", param_hint="--iterations")
+    devices.use(gpu)
+    net = Net(model, caffe_pb2.Phase.Value(phase.upper()), level=level, stages=[s for s in stage.split(",") if s])
+    for path in filter(None, weights.split(",")):
+        net.copy_from(path)
+    logs.info("Performing Forward")
+    loss = float(net.forward_loss())
+    logs.info(f"Initial loss: {loss:g}")
+    logs.info("Performing Backward")
+    net._backward()
+    logs.info("*** Benchmark begins ***")
+    logs.info(f"Testing for {iterations} iterations.")
+    _measure(net, iterations)
+    logs.info("*** Benchmark ends ***")
+    if profile:
+        _profile(net, profile)
+    return 0
+
+
+def _measure(net: Net, iterations: int) -> None:
+    from caffe import logs
+    from caffe.timer import Timer
+
+    forward = [0.0] * len(net.steps)
+    backward = [0.0] * len(net.steps)
+    timer, whole = Timer(), Timer()
+    total = 0.0
+    for i in range(iterations):
+        net.clear_param_diffs()
+        whole.start()
+        for k in range(len(net.steps)):
+            timer.start()
+            net.forward_loss(k, k)
+            timer.stop()
+            forward[k] += timer.ms
+        for k in range(len(net.steps) - 1, -1, -1):
+            timer.start()
+            net._backward(k, k)
+            timer.stop()
+            backward[k] += timer.ms
+        whole.stop()
+        total += whole.ms
+        logs.info(f"Iteration: {i + 1} forward-backward time: {whole.ms:.4g} ms.")
+    logs.info("Average time per layer: ")
+    for step, f, b in zip(net.steps, forward, backward):
+        logs.info(f"{step.name:>10}\tforward: {f / iterations:g} ms.")
+        logs.info(f"{step.name:>10}\tbackward: {b / iterations:g} ms.")
+    logs.info(f"Average Forward pass: {sum(forward) / iterations:g} ms.")
+    logs.info(f"Average Backward pass: {sum(backward) / iterations:g} ms.")
+    logs.info(f"Average Forward-Backward: {total / iterations:g} ms.")
+    logs.info(f"Total Time: {total:g} ms.")
+
+
+def _profile(net: Net, path: str) -> None:
+    import torch
+    from torch.profiler import ProfilerActivity, profile, record_function
+
+    activities = [ProfilerActivity.CPU]
+    if torch.cuda.is_available():
+        activities.append(ProfilerActivity.CUDA)
+    with profile(activities=activities) as found:
+        for k, step in enumerate(net.steps):
+            with record_function(f"forward {step.name}"):
+                net.forward_loss(k, k)
+        for k in range(len(net.steps) - 1, -1, -1):
+            with record_function(f"backward {net.steps[k].name}"):
+                net._backward(k, k)
+    rows = sorted(
+        (e for e in found.key_averages() if e.key.startswith(("forward ", "backward "))),
+        key=lambda e: -e.cpu_time_total,
+    )
+    whole = sum(e.cpu_time_total for e in rows) or 1
+    click.echo("Most of the time goes to:")
+    for event in rows[:15]:
+        click.echo(f"  {event.cpu_time_total / whole:6.1%}  {event.cpu_time_total / 1000:9.3f} ms  {event.key}")
+    found.export_chrome_trace(path)
+    click.echo(f"Trace written to {path}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    return gflags.run(command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

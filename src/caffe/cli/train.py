@@ -1,0 +1,131 @@
+"""``caffe train``: train or fine-tune a model, or go on with a run."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from caffe.cli import gflags
+
+if TYPE_CHECKING:
+    from caffe.solvers.solver import Solver
+
+_EFFECTS = click.Choice(["stop", "snapshot", "none"])
+
+
+@click.command("train", cls=gflags.GflagsCommand)
+@click.option("--solver", "solver_file", required=True, help="The solver's prototxt.")
+@click.option("--weights", default="", help="Weights to start from (fine-tuning); several separated by ','.")
+@click.option("--snapshot", default="", help="A .solverstate to go on from.")
+@click.option("--resume", default="", help="'auto' goes on from the newest complete snapshot, if there is one.")
+@click.option("--gpu", default="", help="Devices to train on: 0, 0,1 or all; the solver file decides where left out.")
+@click.option("--level", default=0, help="The nets' level.")
+@click.option("--stage", default="", help="The nets' stages, separated by ','.")
+@click.option("--iterations", default=0, help="Train to this iteration instead of the solver's max_iter.")
+@click.option("--sigint_effect", type=_EFFECTS, default="stop", show_default=True, help="What Ctrl-C does.")
+@click.option("--sighup_effect", type=_EFFECTS, default="snapshot", show_default=True, help="What SIGHUP does.")
+@click.option("--progress/--noprogress", default=None, help="Show a live bar (on a terminal by default).")
+@click.option("--metrics/--nometrics", default=True, help="Write metrics.jsonl and CSV beside the snapshots.")
+@click.option("--tensorboard", default="", help="Write TensorBoard scalars into this folder.")
+@click.option("--deterministic/--nodeterministic", default=False, help="Only algorithms that repeat bit for bit.")
+@click.option("--dry_run/--nodry_run", default=False, help="Build everything, print the summary, train nothing.")
+@click.option("--stop_at_nan/--nostop_at_nan", default=True, help="Stop when the loss is not finite.")
+def command(**flags: Any) -> int:
+    """Train a model: one solver file, its nets, snapshots and tests.
+
+    With --weights the layers of the same names start from those weights; with --snapshot or --resume=auto a run goes on
+    exactly where it was.
+    """
+    if flags["snapshot"] and flags["weights"]:
+        raise click.UsageError("Give --snapshot to go on with a run or --weights to fine-tune, not both.")
+    if flags["snapshot"] and flags["resume"]:
+        raise click.UsageError("Give --snapshot=FILE or --resume=auto, not both.")
+    if flags["resume"] not in ("", "auto"):
+        raise click.BadParameter(f"must be 'auto'; got '{flags['resume']}'", param_hint="--resume")
+    if flags["deterministic"]:
+        import torch
+
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    solver = _solver(flags)
+    if flags["dry_run"]:
+        click.echo("Dry run: everything was built, nothing trained.")
+        return 0
+    return _run(solver, flags)
+
+
+def _solver(flags: dict[str, Any]) -> Solver:
+    from caffe import logs, runtime
+    from caffe.cli import devices
+    from caffe.proto import caffe_pb2
+    from caffe.solvers import get_solver, setup, snapshot
+
+    file, param = setup.read(flags["solver_file"])
+    if flags["gpu"]:
+        devices.use(flags["gpu"])
+    elif param.solver_mode == caffe_pb2.SolverParameter.GPU:
+        runtime.set_device(param.device_id)
+        runtime.set_mode_gpu()
+        logs.info("Use CPU." if runtime.device().type == "cpu" else f"Use GPU with device ID {param.device_id}")
+    else:
+        devices.use("")
+    if flags["level"]:
+        param.train_state.level = flags["level"]
+    param.train_state.stage.extend(s for s in flags["stage"].split(",") if s)
+    if flags["iterations"]:
+        param.max_iter = flags["iterations"]
+    setup.prepare_prefix(param, file)
+    solver = get_solver(param)
+    solver.file = file
+    solver.stop_at_nan = flags["stop_at_nan"]
+    for line in solver.net.summary().splitlines():
+        click.echo(line, err=True)
+    seed = runtime.seed()
+    click.echo(f"Device: {runtime.device()}, seed: {'random' if seed is None else seed}", err=True)
+    if flags["resume"]:
+        found = snapshot.newest(param.snapshot_prefix)
+        if found is None:
+            logs.info(f"No complete snapshot under {param.snapshot_prefix}: starting from the beginning")
+        else:
+            flags["snapshot"] = str(found)
+    if flags["snapshot"]:
+        logs.info(f"Resuming from {flags['snapshot']}")
+        solver.restore(flags["snapshot"])
+    elif flags["weights"]:
+        for path in flags["weights"].split(","):
+            setup.load_weights(solver.net, path)
+    return solver
+
+
+def _run(solver: Solver, flags: dict[str, Any]) -> int:
+    from caffe import logs
+    from caffe.cli import progress
+    from caffe.solvers.callbacks import Callback
+    from caffe.solvers.metrics import Metrics, TensorBoard
+    from caffe.solvers.signals import Action, SignalActions
+
+    callbacks: list[Callback] = []
+    if flags["metrics"]:
+        callbacks.append(Metrics(solver.param.snapshot_prefix, append=solver.iter > 0, start_iter=solver.iter))
+    if flags["tensorboard"]:
+        callbacks.append(TensorBoard(flags["tensorboard"]))
+    if progress.wanted(flags["progress"]):
+        callbacks.append(progress.ProgressBar(solver))
+    signals = SignalActions(Action(flags["sigint_effect"]), Action(flags["sighup_effect"]))
+    solver.action = signals.take
+    logs.info("Starting Optimization")
+    with signals.installed():
+        solver.solve(callbacks=callbacks)
+    logs.info("Optimization Done.")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    return gflags.run(command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Running a net over more items than its batch holds: the last batch is padded with zeros, the padding dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from caffe.errors import InputError
+
+if TYPE_CHECKING:
+    from caffe.net.net import Net
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def forward_all(net: Net, blobs: Iterable[str] | None, inputs: dict[str, Any]) -> Arrays:
+    """Run forward batch by batch.
+
+    ``inputs``: input name → array of N items. Returns output name (and ``blobs``) → array of N items.
+    """
+    blobs = list(blobs or ())
+    collected: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in dict.fromkeys(net.outputs + blobs)}
+    items = _items(inputs)
+    for batch in _batches(net, inputs):
+        for name, values in net.forward(blobs=blobs, **batch).items():
+            collected[name].extend(np.array(values))
+    return {name: np.asarray(values)[:items] for name, values in collected.items()}
+
+
+def forward_backward_all(
+    net: Net, blobs: Iterable[str] | None, diffs: Iterable[str] | None, inputs: dict[str, Any]
+) -> tuple[Arrays, Arrays]:
+    """Run forward and backward batch by batch; ``inputs`` may also hold output name → gradients of N items."""
+    blobs, diffs = list(blobs or ()), list(diffs or ())
+    out: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in dict.fromkeys(net.outputs + blobs)}
+    back: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in dict.fromkeys(net.inputs + diffs)}
+    items = _items(inputs)
+    forwards = {k: v for k, v in inputs.items() if k in net.inputs}
+    backwards = {k: v for k, v in inputs.items() if k in net.outputs}
+    for forward, backward in zip_longest(_batches(net, forwards), _batches(net, backwards), fillvalue={}):
+        for name, values in net.forward(blobs=blobs, **forward).items():
+            out[name].extend(np.array(values))
+        for name, values in net.backward(diffs=diffs, **backward).items():
+            back[name].extend(np.array(values))
+    return (
+        {name: np.asarray(values)[:items] for name, values in out.items()},
+        {name: np.asarray(values)[:items] for name, values in back.items()},
+    )
+
+
+def _items(inputs: dict[str, Any]) -> int:
+    counts = {name: len(values) for name, values in inputs.items()}
+    if not counts:
+        raise InputError("At least one input array must be given")
+    if len(set(counts.values())) > 1:
+        raise InputError(f"All arrays must have the same number of items; got {counts}")
+    return next(iter(counts.values()))
+
+
+def _batches(net: Net, arrays: dict[str, Any]) -> Iterator[Arrays]:
+    if not arrays:
+        return
+    items = _items(arrays)
+    size = net.blobs[next(iter(arrays))].shape[0] if next(iter(arrays)) in net.blobs else items
+    for start in range(0, items, size):
+        batch = {}
+        for name, values in arrays.items():
+            part = np.asarray(values[start : start + size])
+            if len(part) < size:
+                part = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), part.dtype)])
+            batch[name] = part
+        yield batch

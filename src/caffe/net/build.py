@@ -1,0 +1,58 @@
+"""From a file or message to the definition that is wired: upgraded, filtered, with Split layers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from caffe.errors import InputError, InputTypeError
+from caffe.formats import prototxt
+from caffe.net.wiring import Wiring
+from caffe.passes.filter import filter_net
+from caffe.passes.splits import insert_splits
+from caffe.passes.upgrade import upgrade_net
+from caffe.proto import caffe_pb2
+
+Source = Any
+"""A path, a NetParameter, a NetSpec, or what ``prototxt.read_net`` gives."""
+
+
+def read(source: Source) -> prototxt.NetFile:
+    """The definition a source holds, upgraded to the present form. Raises MissingFileError, ParseError."""
+    if isinstance(source, prototxt.NetFile):
+        found = source
+    elif isinstance(source, (str, os.PathLike)):
+        found = prototxt.read_net(os.fspath(source))
+    else:
+        if hasattr(source, "to_proto"):
+            source = source.to_proto()
+        if not isinstance(source, caffe_pb2.NetParameter):
+            raise InputTypeError(
+                f"The net must be a prototxt's path, a NetParameter or a NetSpec; got {type(source).__name__}"
+            )
+        param = caffe_pb2.NetParameter()
+        param.CopyFrom(source)
+        found = prototxt.NetFile(param)
+    upgrade_net(found)
+    return found
+
+
+def wire(source: Source, phase: int, level: int = 0, stages: Iterable[str] | None = None) -> tuple[Wiring, Any]:
+    """Wire a net for a phase, level and stages; returns it and its final NetParameter.
+
+    Raises what reading and building raise: all CaffeError, with file, line and layer.
+    """
+    if phase not in (caffe_pb2.TRAIN, caffe_pb2.TEST):
+        raise InputError(f"The phase must be caffe.TRAIN (0) or caffe.TEST (1); got {phase!r}")
+    if isinstance(stages, str):
+        raise InputTypeError(f"stages must be a list of strings; got the string '{stages}'")
+    found = read(source)
+    found.param.state.phase = phase
+    found.param.state.level = level
+    if stages is not None:
+        del found.param.state.stage[:]
+        found.param.state.stage.extend(stages)
+    filter_net(found)
+    insert_splits(found)
+    return Wiring(found.param, found.lines, found.file), found.param

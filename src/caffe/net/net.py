@@ -1,0 +1,454 @@
+"""Net: layers wired over blobs, with pycaffe's interface."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+
+from caffe.blob import Blob, BlobVec
+from caffe.errors import (
+    CaffeError,
+    DeviceError,
+    InputError,
+    InputTypeError,
+    LayerError,
+    UnknownNameError,
+    close_names,
+)
+from caffe.layer import Layer
+from caffe.net import batching, build, weights
+from caffe.net.sharing import Param
+from caffe.net.wiring import Step, Wiring, fill_loss_diff
+from caffe.proto import caffe_pb2
+
+Arrays = dict[str, npt.NDArray[Any]]
+Hook = Callable[[int], Any]
+
+
+class Net:
+    """A network: ``Net(network_file, phase, level=0, stages=None, weights=None)``.
+
+    The older ``Net(network_file, weights, phase)`` works as well. ``network_file`` is a prototxt's path, a
+    NetParameter or a NetSpec. Raises MissingFileError, ParseError, NetError, LayerError, WeightsError.
+
+    ``blobs`` and ``params`` are dicts by name, of Blobs and of each layer's list of parameter Blobs.
+    """
+
+    def __init__(self, network_file: build.Source, *args: Any, **kwargs: Any) -> None:
+        phase, level, stages, weights_file = _constructor(args, kwargs)
+        wiring, param = build.wire(network_file, phase, level, stages)
+        self._setup(wiring, param)
+        if weights_file is not None:
+            self.copy_from(weights_file)
+
+    def _setup(self, wiring: Wiring, param: caffe_pb2.NetParameter) -> None:
+        self._wiring = wiring
+        self._steps: list[Step] = wiring.steps
+        self.name: str = param.name
+        self.phase: int = param.state.phase
+        self.file = wiring.file
+        self._param = param
+        self.hooks: dict[str, list[Hook]] = {
+            "before_forward": [],
+            "after_forward": [],
+            "before_backward": [],
+            "after_backward": [],
+        }
+        self.layers: list[Layer] = [s.layer for s in self._steps]
+        self.blobs: OrderedDict[str, Blob] = OrderedDict(wiring.blobs)
+        self.inputs: list[str] = list(wiring.inputs)
+        self.outputs: list[str] = list(wiring.outputs)
+        self._index = {s.name: i for i, s in reversed(list(enumerate(self._steps)))}
+
+    # What is in it
+
+    @property
+    def params(self) -> OrderedDict[str, BlobVec]:
+        """Layer name → its parameters, for layers that have any."""
+        return OrderedDict((s.name, s.layer.blobs) for s in self._steps if len(s.layer.blobs))
+
+    @property
+    def layer_dict(self) -> OrderedDict[str, Layer]:
+        """Layer name → layer."""
+        return OrderedDict((s.name, s.layer) for s in self._steps)
+
+    @property
+    def top_names(self) -> OrderedDict[str, list[str]]:
+        """Layer name → the names of its tops."""
+        return OrderedDict((s.name, list(s.top_names)) for s in self._steps)
+
+    @property
+    def bottom_names(self) -> OrderedDict[str, list[str]]:
+        """Layer name → the names of its bottoms."""
+        return OrderedDict((s.name, list(s.bottom_names)) for s in self._steps)
+
+    @property
+    def blob_loss_weights(self) -> OrderedDict[str, float]:
+        """Blob name → its weight in the loss (0 for most)."""
+        return OrderedDict((n, self._wiring.loss_weights.get(n, 0.0)) for n in self.blobs)
+
+    @property
+    def _layer_names(self) -> list[str]:
+        return [s.name for s in self._steps]
+
+    @property
+    def _blob_names(self) -> list[str]:
+        return list(self.blobs)
+
+    @property
+    def _blobs(self) -> list[Blob]:
+        return list(self.blobs.values())
+
+    @property
+    def _inputs(self) -> list[int]:
+        names = self._blob_names
+        return [names.index(n) for n in self.inputs]
+
+    @property
+    def _outputs(self) -> list[int]:
+        names = self._blob_names
+        return [names.index(n) for n in self.outputs]
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """The layers in their places; for tools that walk a net."""
+        return self._steps
+
+    @property
+    def learnable(self) -> list[Param]:
+        """The parameters that a solver updates, shared ones once."""
+        return self._wiring.params.learnable
+
+    # Forward and backward
+
+    def forward(
+        self, blobs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Any
+    ) -> Arrays:
+        """Run the layers from ``start`` to ``end`` (both included; names); returns output blobs as arrays.
+
+        ``kwargs`` are values for all input blobs, of their batch size; ``blobs`` names more blobs to return.
+        Raises InputError, UnknownNameError, and what layers raise.
+        """
+        first = 0 if start is None else self._layer_index(start)
+        if end is None:
+            last, returned = len(self._steps) - 1, list(self.outputs)
+        else:
+            last = self._layer_index(end)
+            returned = list(self._steps[last].top_names)
+        extra = self._blob_list(blobs)
+        if kwargs:
+            self._put(kwargs, self.inputs, "input", "data")
+        self._forward(first, last)
+        return {name: self.blobs[name].data for name in dict.fromkeys(returned + extra) if name in self.blobs}
+
+    def _forward(self, start: int, end: int) -> float:
+        """Run layers by index; returns the loss."""
+        return float(self.forward_loss(start, end))
+
+    def forward_loss(self, start: int = 0, end: int | None = None) -> torch.Tensor | float:
+        """Run layers by index; the loss stays on the device, so that nothing waits for it."""
+        loss: torch.Tensor | float = 0.0
+        before, after = self.hooks["before_forward"], self.hooks["after_forward"]
+        steps = self._steps
+        stop = len(steps) if end is None else end + 1
+        with torch.no_grad():
+            for i in range(start, stop):
+                step = steps[i]
+                for hook in before:
+                    hook(i)
+                try:
+                    step.layer.forward(step.bottom, step.top)
+                except Exception as error:
+                    raise self._explain(error, step, "forward") from error.__cause__
+                if step.has_loss:
+                    loss = loss + self._loss_of(step)
+                for hook in after:
+                    hook(i)
+        return loss
+
+    @staticmethod
+    def _loss_of(step: Step) -> torch.Tensor | float:
+        loss: torch.Tensor | float = 0.0
+        for weight, blob in zip(step.loss_weights, step.top):
+            if weight:
+                if not blob.diff_memory.allocated:  # a new shape
+                    fill_loss_diff(blob, weight)
+                value = blob.tensor
+                loss = loss + torch.dot(value.flatten().float(), blob.diff_tensor.flatten().float())
+        return loss
+
+    def backward(
+        self, diffs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Any
+    ) -> Arrays:
+        """Run backward from layer ``start`` down to ``end`` (both included; names); returns input diffs.
+
+        ``kwargs`` are gradients for all output blobs; ``diffs`` names more blobs whose diffs are returned.
+        Parameter diffs are added to (see ``clear_param_diffs``). Raises InputError, UnknownNameError.
+        """
+        first = len(self._steps) - 1 if start is None else self._layer_index(start)
+        if end is None:
+            last, returned = 0, list(self.inputs)
+        else:
+            last = self._layer_index(end)
+            returned = list(self._steps[last].bottom_names)
+        extra = self._blob_list(diffs)
+        if kwargs:
+            self._put(kwargs, self.outputs, "output", "diff")
+        self._backward(first, last)
+        return {name: self.blobs[name].diff for name in dict.fromkeys(returned + extra) if name in self.blobs}
+
+    def _backward(self, start: int | None = None, end: int = 0) -> None:
+        """Run backward by layer index, from ``start`` (the last) down to ``end``."""
+        before, after = self.hooks["before_backward"], self.hooks["after_backward"]
+        start = len(self._steps) - 1 if start is None else start
+        with torch.no_grad():
+            for i in range(start, end - 1, -1):
+                step = self._steps[i]
+                for hook in before:
+                    hook(i)
+                if step.needs_backward:
+                    try:
+                        step.layer.backward(step.top, step.propagate_down, step.bottom)
+                    except Exception as error:
+                        raise self._explain(error, step, "backward") from error.__cause__
+                for hook in after:
+                    hook(i)
+
+    def _explain(self, error: Exception, step: Step, doing: str) -> Exception:
+        """The error with its layer's place, or one of ours for torch's own."""
+        place = {"file": self.file, "line": step.line, "layer": step.name, "type": step.layer.type}
+        if isinstance(error, CaffeError):
+            return error.located(**place)  # type: ignore[arg-type]
+        if isinstance(error, torch.OutOfMemoryError):
+            wanted = DeviceError(
+                f"the device has not enough memory for {doing}",
+                fix="Use a smaller batch_size (with iter_size to keep the effective batch), --amp=bf16,"
+                " or --checkpoint-activations",
+                **place,  # type: ignore[arg-type]
+            )
+            wanted.__cause__ = error
+            return wanted
+        if _raised_by_torch(error):
+            shapes = ", ".join(f"{n} {list(b.shape)}" for n, b in zip(step.bottom_names, step.bottom))
+            wrapped = LayerError(f"{doing} failed on bottoms {shapes}: {error}", **place)  # type: ignore[arg-type]
+            wrapped.__cause__ = error
+            return wrapped
+        return error
+
+    def reshape(self) -> None:
+        """Give every blob the shape that follows from the inputs' present shapes."""
+        for step in self._steps:
+            try:
+                step.layer.reshape(step.bottom, step.top)
+            except CaffeError as error:
+                raise error.located(file=self.file, line=step.line, layer=step.name, type=step.layer.type) from None
+
+    def clear_param_diffs(self) -> None:
+        """Set the gradients of all parameters to zero; backward adds to them."""
+        for param in self.learnable:
+            param.blob.diff_memory.clear()
+
+    # Weights
+
+    def copy_from(self, trained_filename: str | os.PathLike[str]) -> weights.Report:
+        """Copy parameters of layers with the same names from a .caffemodel or .caffemodel.h5 file.
+
+        Returns which layers were filled, and which of either side were not. Raises MissingFileError, WeightsError.
+        """
+        return weights.copy_from(self, trained_filename)
+
+    def share_with(self, other: Net) -> None:
+        """Use the parameters of the other net's layers with the same names from now on."""
+        weights.share_with(self, other)
+
+    def save(self, filename: str | os.PathLike[str], write_diff: bool = False) -> None:
+        """Write a .caffemodel that the original reads. Raises FileAccessError."""
+        weights.save(self, filename, write_diff)
+
+    def save_hdf5(self, filename: str | os.PathLike[str], write_diff: bool = False) -> None:
+        """Write the parameters in the original's HDF5 layout."""
+        weights.save_hdf5(self, filename, write_diff)
+
+    def load_hdf5(self, filename: str | os.PathLike[str]) -> weights.Report:
+        """Copy parameters from a file in the original's HDF5 layout."""
+        return weights.load_hdf5(self, filename)
+
+    # Batches
+
+    def forward_all(self, blobs: Iterable[str] | None = None, **kwargs: Any) -> Arrays:
+        """Run forward over inputs of any number of items, batch by batch; see :mod:`caffe.net.batching`."""
+        return batching.forward_all(self, blobs, kwargs)
+
+    def forward_backward_all(
+        self, blobs: Iterable[str] | None = None, diffs: Iterable[str] | None = None, **kwargs: Any
+    ) -> tuple[Arrays, Arrays]:
+        """Run forward and backward over inputs of any number of items; returns (blobs, diffs)."""
+        return batching.forward_backward_all(self, blobs, diffs, kwargs)
+
+    def set_input_arrays(self, data: npt.NDArray[Any], labels: npt.NDArray[Any]) -> None:
+        """Give the first layer, a MemoryData, arrays of items and labels to take batches from.
+
+        Raises InputError where the arrays do not fit (float32, C order, 4 axes, a multiple of batch_size).
+        """
+        layer = self.layers[0] if self.layers else None
+        set_arrays = getattr(layer, "set_arrays", None)
+        if set_arrays is None:
+            kind = "none" if layer is None else f"'{layer.name}' of type {layer.type}"
+            raise InputError(
+                f"set_input_arrays needs a net whose first layer is of type MemoryData; got {kind}",
+                fix="Assign to net.blobs['data'].data[...] instead",
+            )
+        set_arrays(data, labels)
+
+    # Hooks
+
+    def before_forward(self, hook: Hook) -> None:
+        """Call ``hook(layer_index)`` before each layer's forward."""
+        self.hooks["before_forward"].append(hook)
+
+    def after_forward(self, hook: Hook) -> None:
+        """Call ``hook(layer_index)`` after each layer's forward."""
+        self.hooks["after_forward"].append(hook)
+
+    def before_backward(self, hook: Hook) -> None:
+        """Call ``hook(layer_index)`` before each layer's backward."""
+        self.hooks["before_backward"].append(hook)
+
+    def after_backward(self, hook: Hook) -> None:
+        """Call ``hook(layer_index)`` after each layer's backward."""
+        self.hooks["after_backward"].append(hook)
+
+    # Looking at it
+
+    def to_proto(self) -> caffe_pb2.NetParameter:
+        """The net's definition as it was wired: upgraded, filtered, with Split layers; no weights."""
+        param = caffe_pb2.NetParameter()
+        param.CopyFrom(self._param)
+        return param
+
+    def summary(self) -> str:
+        """A table of layers with output shapes, parameters, multiply-adds and memory."""
+        from caffe.display import net_summary
+
+        return net_summary(self)
+
+    def draw(self, filename: str | None = None, rankdir: str = "LR") -> Any:
+        """Draw the net's graph, into a file where one is named; see :mod:`caffe.draw`."""
+        from caffe import draw
+
+        if filename is None:
+            return draw.draw_net(self._param, rankdir)
+        draw.draw_net_to_file(self._param, filename, rankdir)
+        return None
+
+    def _repr_html_(self) -> str:
+        from caffe.display import net_html
+
+        return net_html(self)
+
+    def __repr__(self) -> str:
+        phase = "TRAIN" if self.phase == caffe_pb2.TRAIN else "TEST"
+        return f"<Net '{self.name}' {phase}, {len(self._steps)} layers>"
+
+    def close(self) -> None:
+        """Stop data threads and close databases; also happens when the net is collected."""
+        self._wiring.close()
+
+    def __del__(self) -> None:
+        wiring = getattr(self, "_wiring", None)
+        if wiring is not None:
+            wiring.close()
+
+    # Checks
+
+    def _layer_index(self, name: str) -> int:
+        if name not in self._index:
+            raise UnknownNameError(
+                f"The net has no layer '{name}'",
+                fix=close_names(name, self._index) or f"Layers: {', '.join(self._index)}",
+            )
+        return self._index[name]
+
+    def _blob_list(self, names: Iterable[str] | None) -> list[str]:
+        found = [names] if isinstance(names, str) else list(names or ())
+        for name in found:
+            if name not in self.blobs:
+                raise UnknownNameError(
+                    f"The net has no blob '{name}'",
+                    fix=close_names(name, self.blobs) or f"Blobs: {', '.join(self.blobs)}",
+                )
+        return found
+
+    def _put(self, values: Mapping[str, Any], expected: list[str], kind: str, half: str) -> None:
+        if set(values) != set(expected):
+            raise InputError(
+                f"The {kind} arguments must be {', '.join(expected) or 'none'}; got {', '.join(values)}",
+                fix=f"Give every {kind} blob of the net by its name, and no other",
+            )
+        for name, value in values.items():
+            blob = self.blobs[name]
+            array = np.asarray(value)
+            if array.dtype.kind not in "biuf":
+                raise InputTypeError(f"The {kind} '{name}' must be numbers; got dtype {array.dtype}")
+            if array.ndim and blob.shape and array.shape[0] != blob.shape[0]:
+                raise InputError(
+                    f"The {kind} '{name}' must have the batch size of its blob, {blob.shape[0]}"
+                    f" (shape {list(blob.shape)}); got {array.shape[0]} (shape {list(array.shape)})",
+                    fix=f"net.blobs['{name}'].reshape(...) first, or use net.forward_all",
+                )
+            target = blob.data if half == "data" else blob.diff
+            try:
+                target[...] = array
+            except ValueError:
+                raise InputError(
+                    f"The {kind} '{name}' must fit the blob's shape {list(blob.shape)}; got {list(array.shape)}",
+                    fix=f"net.blobs['{name}'].reshape(...) first",
+                ) from None
+
+
+
+
+
+def _constructor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int, Any, Any]:
+    """(phase, level, stages, weights) from either of the two forms."""
+    names = ["phase", "level", "stages", "weights"]
+    if args and isinstance(args[0], (str, os.PathLike)):
+        names = ["weights", "phase"]
+    if len(args) > len(names):
+        raise InputTypeError(f"Net takes at most {len(names) + 1} arguments here; got {len(args) + 1}")
+    given = dict(zip(names, args))
+    for name, value in kwargs.items():
+        if name not in ("phase", "level", "stages", "weights"):
+            raise InputTypeError(
+                f"Net takes phase, level, stages and weights; got '{name}'", fix=close_names(name, names) or None
+            )
+        if name in given:
+            raise InputTypeError(f"Net got '{name}' twice")
+        given[name] = value
+    if "phase" not in given:
+        raise InputTypeError("Net needs a phase", fix="Net(network_file, caffe.TEST, weights=…)")
+    phase = given["phase"]
+    if isinstance(phase, bool) or not isinstance(phase, (int, np.integer)):
+        raise InputTypeError(f"The phase must be caffe.TRAIN or caffe.TEST; got {phase!r}")
+    weights_file = given.get("weights") or None
+    return int(phase), int(given.get("level") or 0), given.get("stages"), weights_file
+
+
+def _raised_by_torch(error: Exception) -> bool:
+    """Whether torch itself raised (rather than a user's Python layer)."""
+    if not isinstance(error, (RuntimeError, IndexError, ValueError, TypeError)):
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1].filename.replace(os.sep, "/") if frames else ""
+    return "/torch/" in last or "/caffe/layers/" in last or last.endswith("/caffe/tensor_layer.py")
+
+
+__all__ = ["Arrays", "Hook", "Net"]

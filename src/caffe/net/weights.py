@@ -1,0 +1,182 @@
+"""Parameters in and out of a net: caffemodels, HDF5 files, other nets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from caffe import logs
+from caffe.blob import Blob, Shape
+from caffe.errors import CaffeError, WeightsError
+from caffe.formats import binaryproto, hdf5
+
+if TYPE_CHECKING:
+    from caffe.net.net import Net
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass
+class Report:
+    """What a copy did: layers filled, layers of the file the net has not, layers of the net the file has not."""
+
+    filled: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        text = f"{len(self.filled)} layers filled"
+        if self.ignored:
+            text += f"; not in this net: {', '.join(self.ignored)}"
+        if self.kept:
+            text += f"; not in the file, left as they were: {', '.join(self.kept)}"
+        return text
+
+
+def is_hdf5(path: PathLike) -> bool:
+    """Whether the file's first bytes are HDF5's."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(8) == b"\x89HDF\r\n\x1a\n"
+    except OSError:
+        return str(path).endswith(".h5")
+
+
+def copy_from(net: Net, path: PathLike) -> Report:
+    """Copy parameters from a .caffemodel or HDF5 file, by layer name; see :meth:`Net.copy_from`."""
+    if is_hdf5(path):
+        return load_hdf5(net, path)
+    source = binaryproto.read_weights(path)
+    return _copy(net, [(layer.name, layer.blobs) for layer in source.layers], path)
+
+
+def load_hdf5(net: Net, path: PathLike) -> Report:
+    """Copy parameters from a file in the original's HDF5 layout, by layer name."""
+    return _copy(net, hdf5.read_weights(path), path)
+
+
+def _copy(net: Net, source: Sequence[tuple[str, Sequence[npt.NDArray[Any]]]], path: PathLike) -> Report:
+    report = Report()
+    targets = {s.name: s for s in net.steps}
+    for name, arrays in source:
+        step = targets.get(name)
+        if step is None:
+            logs.verbose(f"Ignoring source layer {name}")
+            if arrays:
+                report.ignored.append(name)
+            continue
+        blobs = step.layer.blobs
+        place = {"file": path, "layer": name, "type": step.layer.type}
+        adapt = getattr(step.layer, "adapt_weights", None)
+        if adapt is not None:
+            try:
+                arrays = adapt(arrays)
+            except CaffeError as error:
+                raise error.located(**place) from None
+        if len(arrays) != len(blobs):
+            if not arrays:
+                continue
+            raise WeightsError(
+                f"the file has {len(arrays)} parameter(s) of shapes {[list(a.shape) for a in arrays]},"
+                f" the net {len(blobs)} of shapes {[list(b.shape) for b in blobs]}",
+                fix="Rename the layer to let it learn afresh, or use the prototxt that the weights were trained with",
+                **place,  # type: ignore[arg-type]
+            )
+        for i, (array, blob) in enumerate(zip(arrays, blobs)):
+            if not same_shape(array.shape, blob.shape):
+                raise WeightsError(
+                    f"parameter {i} must have the net's shape {list(blob.shape)};"
+                    f" the file's is {list(array.shape)}",
+                    fix="To learn this layer from scratch rather than copy it, rename the layer;"
+                    " to convert it, load both nets and assign (net surgery)",
+                    **place,  # type: ignore[arg-type]
+                )
+        for array, blob in zip(arrays, blobs):
+            _fill(blob, array)
+        if len(blobs):
+            report.filled.append(name)
+    given = {name for name, _ in source}
+    report.kept = [s.name for s in net.steps if len(s.layer.blobs) and s.name not in given]
+    return report
+
+
+def _fill(blob: Blob, array: npt.NDArray[Any]) -> None:
+    values = np.asarray(array, dtype=np.float32).reshape(blob.shape)
+    memory = blob.data_memory
+    if not memory.allocated and not memory.freed:
+        memory.bind(torch.from_numpy(np.array(values)))
+    else:
+        target = blob.data
+        target[...] = values
+
+
+def same_shape(a: Shape, b: Shape) -> bool:
+    """Whether two shapes are the same but for leading ones, which old files pad shapes with to four axes."""
+    return _stripped(a) == _stripped(b)
+
+
+def _stripped(shape: Shape) -> Shape:
+    start = 0
+    while start < len(shape) and shape[start] == 1:
+        start += 1
+    return tuple(shape[start:])
+
+
+def share_with(net: Net, other: Net) -> None:
+    """Use the parameters of the other net's layers with the same names; see :meth:`Net.share_with`."""
+    targets = {s.name: s for s in net.steps}
+    for step in other.steps:
+        target = targets.get(step.name)
+        if target is None:
+            continue
+        mine, theirs = target.layer.blobs, step.layer.blobs
+        shapes = [b.shape for b in mine], [b.shape for b in theirs]
+        if shapes[0] != shapes[1]:
+            raise WeightsError(
+                f"cannot share parameters of different shapes: {[list(s) for s in shapes[0]]} here,"
+                f" {[list(s) for s in shapes[1]]} in net '{other.name}'",
+                file=net.file,
+                layer=step.name,
+                type=target.layer.type,
+            )
+        for a, b in zip(mine, theirs):
+            a.share_data(b)
+
+
+def save(net: Net, path: PathLike, write_diff: bool = False) -> None:
+    """Write a .caffemodel; see :meth:`Net.save`."""
+    if str(path).endswith(".h5"):
+        save_hdf5(net, path, write_diff)
+        return
+    arrays = [[_values(b) for b in s.layer.blobs] for s in net.steps]
+    diffs = [[b.diff for b in s.layer.blobs] for s in net.steps] if write_diff else None
+    binaryproto.write_weights(path, net.to_proto(), arrays, diffs)
+
+
+def save_hdf5(net: Net, path: PathLike, write_diff: bool = False) -> None:
+    """Write the parameters in the original's HDF5 layout."""
+    layers = [(s.name, [_values(b) for b in s.layer.blobs]) for s in net.steps]
+    diffs = [(s.name, [b.diff for b in s.layer.blobs]) for s in net.steps] if write_diff else None
+    shared = _shared(net)
+    hdf5.write_weights(Path(path), layers, diffs, shared)
+
+
+def _shared(net: Net) -> set[tuple[str, int]]:
+    """(layer, index) of parameters that another layer owns: HDF5 files hold those once."""
+    owners = {id(p.blob) for p in net.learnable}
+    return {(s.name, i) for s in net.steps for i, b in enumerate(s.layer.blobs) if id(b) not in owners}
+
+
+def _values(blob: Blob) -> npt.NDArray[Any]:
+    """The values for reading, without counting as a view that was handed out."""
+    exposed = blob.data_memory.exposed
+    values = blob.data
+    blob.data_memory.exposed = exposed
+    return values

@@ -1,0 +1,198 @@
+"""Before training: the solver's definition read and checked, its train and test nets built."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+
+from caffe import logs
+from caffe.errors import InputTypeError, MissingFileError, SolverError, close_names
+from caffe.formats import prototxt
+from caffe.net.net import Net
+from caffe.net import build
+from caffe.passes.upgrade import upgrade_solver
+from caffe.proto import caffe_pb2
+from caffe.solvers.rule import Rule
+
+SolverParameter = caffe_pb2.SolverParameter
+RULES = {name: name.lower() for name in ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")}
+"""Solver type → the module beside this one that has its rule."""
+
+
+def read(source: str | os.PathLike[str] | SolverParameter) -> tuple[str | None, SolverParameter]:
+    """(file, definition) of a path or message, upgraded. Raises MissingFileError, ParseError, InputTypeError."""
+    if isinstance(source, (str, os.PathLike)):
+        file: str | None = os.fspath(source)
+        param = prototxt.read_solver(file)
+    elif isinstance(source, SolverParameter):
+        file, param = None, SolverParameter()
+        param.CopyFrom(source)
+    else:
+        raise InputTypeError(
+            f"The solver must be a prototxt's path or a SolverParameter; got {type(source).__name__}"
+        )
+    upgrade_solver(param)
+    return file, param
+
+
+def rule_named(name: str) -> type[Rule]:
+    """The update rule of a solver type. Raises SolverError with close names."""
+    if name not in RULES:
+        raise SolverError(
+            f"must be one of {', '.join(RULES)}; got '{name}'", field="type", fix=close_names(name, RULES) or None
+        )
+    rule: type[Rule] = getattr(importlib.import_module(f"caffe.solvers.{RULES[name]}"), name)
+    return rule
+
+
+def check(param: SolverParameter) -> None:
+    """Raise SolverError for values that cannot be."""
+    nets = [
+        field
+        for field in ("net", "net_param", "train_net", "train_net_param")
+        if param.HasField(field)
+    ]
+    if len(nets) != 1:
+        raise SolverError(
+            "A solver must name its training net exactly once, by one of net, net_param, train_net, train_net_param;"
+            f" got {' and '.join(nets) or 'none'}",
+            field=nets[1] if len(nets) > 1 else "net",
+            fix='For example net: "train_val.prototxt"' if not nets else "Keep one of them",
+        )
+    for field in ("average_loss", "iter_size"):
+        if getattr(param, field) < 1:
+            raise SolverError(f"must be at least 1; got {getattr(param, field)}", field=field)
+    for field in ("max_iter", "display", "snapshot", "test_interval"):
+        if getattr(param, field) < 0:
+            raise SolverError(f"must be at least 0; got {getattr(param, field)}", field=field)
+    for i, count in enumerate(param.test_iter):
+        if count < 1:
+            raise SolverError(f"must be at least 1; got {count} for test net {i}", field="test_iter")
+
+
+def prepare_prefix(param: SolverParameter, file: str | None) -> None:
+    """Settle where snapshots go, and that they can be written there, before training starts.
+
+    Without ``snapshot_prefix`` it is the solver file's name without ending; a folder gets that name appended.
+    """
+    stem = Path(file).stem if file else "solver"
+    if not param.snapshot_prefix:
+        if not param.snapshot:
+            param.snapshot_prefix = str(Path(file).with_suffix("")) if file else stem
+            return
+        param.snapshot_prefix = str(Path(file).with_suffix("")) if file else stem
+    elif Path(param.snapshot_prefix).is_dir():
+        param.snapshot_prefix = str(Path(param.snapshot_prefix) / stem)
+    if not param.snapshot:
+        return
+    folder = Path(param.snapshot_prefix).parent
+    if not folder.is_dir():
+        raise SolverError(
+            f"Snapshots cannot be written: the folder '{folder}' does not exist",
+            field="snapshot_prefix",
+            fix=f"Create it (mkdir -p '{folder}') or change snapshot_prefix",
+        )
+    probe = Path(f"{param.snapshot_prefix}.writable-{os.getpid()}")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SolverError(
+            f"Snapshots cannot be written to '{folder}': {error.strerror}",
+            field="snapshot_prefix",
+            fix="Change its permissions or snapshot_prefix",
+        ) from None
+
+
+def _locate(path: str, solver_file: str | None) -> str:
+    """A net's path: as it is from the working folder, else from the solver file's folder."""
+    if not Path(path).exists() and solver_file is not None:
+        beside = Path(solver_file).parent / path
+        if beside.exists():
+            return str(beside)
+        last = Path(solver_file).parent / Path(path).name
+        if last.exists():
+            logs.info(f"{path} is not there; taking {last}")
+            return str(last)
+    return path
+
+
+def _net(
+    param: SolverParameter, source: object, phase: int, states: list[caffe_pb2.NetState], file: str | None
+) -> Net:
+    if isinstance(source, str):
+        source = _locate(source, file)
+    found = build.read(source)
+    state = caffe_pb2.NetState()
+    state.phase = phase
+    state.MergeFrom(found.param.state)
+    state.phase = phase
+    for extra in states:
+        state.MergeFrom(extra)
+    found.param.state.CopyFrom(state)
+    return Net(found, state.phase, level=state.level, stages=list(state.stage))
+
+
+def train_net(param: SolverParameter, file: str | None) -> Net:
+    """The training net, with the ``weights`` the solver names. Raises what building a net raises."""
+    source: object = next(
+        getattr(param, f)
+        for f in ("train_net_param", "train_net", "net_param", "net")
+        if param.HasField(f)
+    )
+    field = next(f for f in ("train_net", "net", "train_net_param", "net_param") if param.HasField(f))
+    try:
+        net = _net(param, source, caffe_pb2.TRAIN, [param.train_state], file)
+    except MissingFileError as error:
+        raise error.located(field=field) from None
+    for entry in param.weights:
+        load_weights(net, entry)
+    return net
+
+
+def load_weights(net: Net, files: str) -> None:
+    """Copy parameters from a comma-separated list of weight files, saying what was matched."""
+    for path in files.split(","):
+        if path.strip():
+            logs.info(f"Finetuning from {path.strip()}")
+            report = net.copy_from(path.strip())
+            logs.info(f"Weights of {path.strip()}: {report}")
+
+
+def test_nets(param: SolverParameter, file: str | None) -> list[Net]:
+    """The test nets, in the original's order: test_net_param, test_net, then net for the remaining states."""
+    generic = int(param.HasField("net_param")) + int(param.HasField("net"))
+    specific = len(param.test_net_param) + len(param.test_net)
+    instances = len(param.test_iter) - specific if generic else 0
+    if instances < 0 or (not generic and len(param.test_iter) != specific):
+        raise SolverError(
+            f"must be given once for each of the {specific} test nets; got {len(param.test_iter)}",
+            field="test_iter",
+            fix="Add one test_iter for each test_net",
+        )
+    count = specific + instances
+    if param.test_state and len(param.test_state) != count:
+        raise SolverError(
+            f"must be given once for each of the {count} test nets or not at all; got {len(param.test_state)}",
+            field="test_state",
+        )
+    if not count:
+        if param.test_interval:
+            raise SolverError(
+                f"test_interval is {param.test_interval}, but no test net has a test_iter",
+                field="test_iter",
+                fix="Add test_iter: N, the number of test batches",
+            )
+        return []
+    if param.test_interval <= 0:
+        raise SolverError(f"must be at least 1 for test nets; got {param.test_interval}", field="test_interval")
+    sources: list[object] = [*param.test_net_param, *param.test_net]
+    sources += [param.net_param if param.HasField("net_param") else param.net] * instances
+    nets = []
+    for i, source in enumerate(sources):
+        states = [param.test_state[i]] if param.test_state else []
+        nets.append(_net(param, source, caffe_pb2.TEST, states, file))
+    return nets
+
+

@@ -1,0 +1,217 @@
+"""Snapshots: a .caffemodel and a .solverstate as the original's, and a file of ours that makes resuming exact.
+
+Three files for iteration N: ``<prefix>_iter_N.caffemodel`` (the parameters), ``<prefix>_iter_N.trainstate`` (JSON:
+random generators, data cursors, loss window, policy) and, last, ``<prefix>_iter_N.solverstate`` (history). Each is
+written beside its place and renamed, so that a complete .solverstate means a complete snapshot.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from caffe import logs, runtime
+from caffe.errors import CaffeError, MissingFileError, SnapshotError
+from caffe.formats import binaryproto, hdf5
+from caffe.formats.atomic import replacing
+from caffe.net.weights import is_hdf5
+from caffe.proto import caffe_pb2
+
+if TYPE_CHECKING:
+    from caffe.net.net import Net
+    from caffe.solvers.solver import Solver
+
+
+def write(solver: Solver) -> tuple[Path, Path]:
+    """Write the three files; returns the model's and the state's path. Raises SnapshotError."""
+    hdf = solver.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
+    base = f"{solver.param.snapshot_prefix}_iter_{solver.iter}"
+    ending = ".h5" if hdf else ""
+    model, state = Path(f"{base}.caffemodel{ending}"), Path(f"{base}.solverstate{ending}")
+    kind = "HDF5" if hdf else "binary proto"
+    try:
+        logs.info(f"Snapshotting to {kind} file {model}")
+        if hdf:
+            solver.net.save_hdf5(model, solver.param.snapshot_diff)
+        else:
+            solver.net.save(model, solver.param.snapshot_diff)
+        with replacing(_extra_path(state)) as temporary:
+            temporary.write_text(json.dumps(_extra(solver)))
+        logs.info(f"Snapshotting solver state to {kind} file {state}")
+        history = [memory.on(torch.device("cpu")).numpy() for memory in solver.update.history]
+        codec = hdf5 if hdf else binaryproto
+        codec.write_solver_state(state, solver.iter, str(model), solver.policy.current_step, history)
+    except OSError as error:
+        raise SnapshotError(
+            f"The snapshot of iteration {solver.iter} could not be written: {error}",
+            file=base,
+            fix="Make room or change permissions; training can go on from the last complete snapshot",
+        ) from error
+    return model, state
+
+
+def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
+    """Continue from a state file. Raises MissingFileError, SnapshotError, WeightsError."""
+    path = Path(path)
+    if not path.exists():
+        raise MissingFileError(
+            "There is no such solver state", file=path, fix="Give a .solverstate file, or --resume=auto"
+        )
+    if path.name.endswith((".caffemodel", ".caffemodel.h5")):
+        raise SnapshotError(
+            "This is a file of weights; a snapshot to resume from is a .solverstate",
+            file=path,
+            fix=f"Resume from {path.name.replace('.caffemodel', '.solverstate')}, or start from these weights"
+            f" with --weights={path}",
+        )
+    codec = hdf5 if is_hdf5(path) else binaryproto
+    state = codec.read_solver_state(path)
+    update = solver.update
+    if len(state.history) != len(update.history):
+        raise SnapshotError(
+            f"The state has {len(state.history)} history blobs, but a {solver.type} solver of this net needs"
+            f" {len(update.history)}",
+            file=path,
+            fix="Resume with the solver type and the net that wrote it",
+        )
+    for i, (array, memory) in enumerate(zip(state.history, update.history)):
+        if array.size != int(np.prod(memory.shape)):
+            owner = update.params[i % len(update.params)]
+            raise SnapshotError(
+                f"History blob {i} must have shape {list(memory.shape)}, that of parameter {owner.index};"
+                f" got {list(array.shape)}",
+                file=path,
+                layer=owner.layer,
+                fix="Resume with the net that wrote it",
+            )
+    if state.learned_net:
+        solver.net.copy_from(_find_model(state.learned_net, path))
+    for array, memory in zip(state.history, update.history):
+        memory.write(torch.from_numpy(np.array(array, dtype=np.float32)).reshape(memory.shape))
+    solver.iter = state.iter
+    solver.policy.current_step = state.current_step
+    extra = _extra_path(path)
+    if extra.exists():
+        _restore_extra(solver, extra)
+    for test_net in solver.test_nets:
+        test_net.share_with(solver.net)
+
+
+def _find_model(recorded: str, state: Path) -> Path:
+    """The weights' file: where it was written, else beside the state."""
+    for path in (Path(recorded), state.parent / Path(recorded).name):
+        if path.exists():
+            return path
+    raise MissingFileError(
+        f"The weights '{recorded}' that this state belongs to are not there",
+        file=state,
+        fix=f"Put {Path(recorded).name} beside it",
+    )
+
+
+def _extra_path(state: Path) -> Path:
+    return state.with_name(re.sub(r"\.solverstate(\.h5)?$", "", state.name) + ".trainstate")
+
+
+def _extra(solver: Solver) -> dict[str, Any]:
+    losses, smoothed, start = solver.loss_window
+    cuda = [_encode(s) for s in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else []
+    return {
+        "version": 1,
+        "iter": solver.iter,
+        "losses": losses,
+        "smoothed": smoothed,
+        "window_start": start,
+        "policy": {
+            "minimum_loss": solver.policy.minimum_loss,
+            "last_improved": solver.policy.last_improved,
+        },
+        "numpy_rng": runtime.rng().bit_generator.state,
+        "torch_rng": _encode(torch.get_rng_state()),
+        "cuda_rng": cuda,
+        "solver_count": runtime.solver_count(),
+        "cursors": [_cursors(net) for net in (solver.net, *solver.test_nets)],
+    }
+
+
+def _restore_extra(solver: Solver, path: Path) -> None:
+    try:
+        found = json.loads(path.read_text())
+        if found["iter"] != solver.iter:
+            raise ValueError(f"it is of iteration {found['iter']}, the solver state of {solver.iter}")
+        if found["solver_count"] != runtime.solver_count():
+            logs.warning(f"{path} was written by {found['solver_count']} workers: data starts from the beginning")
+            return
+        solver.loss_window = (found["losses"], found["smoothed"], found["window_start"])
+        solver.policy.minimum_loss = found["policy"]["minimum_loss"]
+        solver.policy.last_improved = found["policy"]["last_improved"]
+        for net, cursors in zip((solver.net, *solver.test_nets), found["cursors"]):
+            for layer in net.layers:
+                restore_layer = getattr(layer, "restore", None)
+                if restore_layer is not None and layer.name in cursors:
+                    restore_layer(cursors[layer.name])
+        runtime.rng().bit_generator.state = found["numpy_rng"]
+        torch.set_rng_state(_decode(found["torch_rng"]))
+        if found["cuda_rng"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all([_decode(s) for s in found["cuda_rng"]])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise SnapshotError(
+            f"The file that makes resuming exact cannot be used: {error}",
+            file=path,
+            fix="Delete it to resume as the original does: data from the beginning, a fresh loss window",
+        ) from None
+
+
+def _cursors(net: Net) -> dict[str, Any]:
+    found = {}
+    for layer in net.layers:
+        state = getattr(layer, "state", None)
+        if callable(state):
+            found[layer.name] = state()
+    return found
+
+
+def _encode(tensor: torch.Tensor) -> str:
+    return base64.b64encode(tensor.cpu().numpy().tobytes()).decode()
+
+
+def _decode(text: str) -> torch.Tensor:
+    return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)
+
+
+def newest(prefix: str) -> Path | None:
+    """The newest complete snapshot's state file under a snapshot_prefix, or None; broken ones are passed over."""
+    folder = Path(prefix).parent
+    pattern = re.compile(re.escape(Path(prefix).name) + r"_iter_(\d+)\.solverstate(\.h5)?$")
+    found = []
+    if folder.is_dir():
+        for path in folder.iterdir():
+            match = pattern.match(path.name)
+            if match:
+                found.append((int(match[1]), path))
+    for _, path in sorted(found, reverse=True):
+        try:
+            _check_complete(path)
+            return path
+        except (CaffeError, OSError, ValueError) as error:
+            logs.warning(f"Passing over the snapshot {path}: {error}")
+    return None
+
+
+def _check_complete(path: Path) -> None:
+    """Raise when a state or its weights cannot be read."""
+    hdf = is_hdf5(path)
+    state = (hdf5 if hdf else binaryproto).read_solver_state(path)
+    if state.learned_net:
+        model = _find_model(state.learned_net, path)
+        if is_hdf5(model):
+            hdf5.read_weights(model)
+        else:
+            binaryproto.read_weights(model)
