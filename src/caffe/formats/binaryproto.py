@@ -1,1 +1,392 @@
-"""To come."""
+"""Binary files: weights (.caffemodel), solver states, and single blobs such as means.
+
+Read at wire level. The forks of Caffe gave the same field numbers to different things, so a whole
+NetParameter of another fork cannot be parsed with one schema; but the few fields that carry weights mean the
+same in all of them: LayerParameter 1 to 11, V1LayerParameter's name, type and blobs, BlobProto. All else is
+skipped. Values are views of the mapped file: reading costs what the operating system needs to fetch it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from caffe.errors import CaffeError, DataError, FileAccessError, MissingFileError, SnapshotError, WeightsError
+from caffe.formats import atomic, wire
+from caffe.formats.wire import LENGTH, VARINT, WireError
+from caffe.proto import caffe_pb2
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class LayerWeights:
+    """What a weights file holds of one layer. ``blobs`` are read-only views, of whatever alignment.
+
+    ``type`` is a version-1 enum name for files from before 2015. ``diffs`` is empty or one a blob, with
+    None where the file has no gradient.
+    """
+
+    name: str = ""
+    type: str = ""
+    phase: int | None = None
+    bottoms: list[str] = field(default_factory=list)
+    tops: list[str] = field(default_factory=list)
+    blobs: list[Array] = field(default_factory=list)
+    diffs: list[Array | None] = field(default_factory=list)
+
+
+@dataclass
+class WeightsFile:
+    """The layers of a weights file, in order, those without blobs included."""
+
+    file: str
+    name: str = ""
+    layers: list[LayerWeights] = field(default_factory=list)
+
+
+@dataclass
+class SolverState:
+    """What a solver needs, beside the weights, to go on."""
+
+    iter: int = 0
+    learned_net: str = ""
+    current_step: int = 0
+    history: list[Array] = field(default_factory=list)
+
+
+def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
+    """The weights in a .caffemodel of any version and any fork.
+
+    Raises MissingFileError, FileAccessError, or WeightsError saying the layer and the byte.
+    """
+    data = _mapped(path, WeightsError)
+    weights = WeightsFile(os.fspath(path))
+    layer: LayerWeights | None = None
+    try:
+        for number, kind, _, first, last in wire.fields(data, 0, len(data)):
+            if number == 100 and kind == LENGTH:
+                weights.layers.append(layer := LayerWeights())
+                _read_layer(data, first, last, layer)
+            elif number == 2 and kind == LENGTH:
+                weights.layers.append(layer := LayerWeights())
+                _read_v1_layer(data, first, last, layer)
+            elif number == 1 and kind == LENGTH:
+                weights.name = _text(data, first, last)
+    except WireError as error:
+        raise _broken(error, weights.file, WeightsError, layer) from error
+    return weights
+
+
+def read_blob(path: str | os.PathLike[str]) -> Array:
+    """The values in a file of one BlobProto, such as a mean; a view of the file.
+
+    Raises MissingFileError, FileAccessError or DataError.
+    """
+    data = _mapped(path, DataError)
+    try:
+        return _read_blob(data, 0, len(data))[0]
+    except WireError as error:
+        raise _broken(error, os.fspath(path), DataError) from error
+
+
+def read_solverstate(path: str | os.PathLike[str]) -> SolverState:
+    """The state in a .solverstate. Raises MissingFileError, FileAccessError or SnapshotError."""
+    data = _mapped(path, SnapshotError)
+    state = SolverState()
+    try:
+        for number, kind, value, first, last in wire.fields(data, 0, len(data)):
+            if number == 1 and kind == VARINT:
+                state.iter = wire.signed(value)
+            elif number == 2 and kind == LENGTH:
+                state.learned_net = _text(data, first, last)
+            elif number == 3 and kind == LENGTH:
+                state.history.append(_read_blob(data, first, last)[0])
+            elif number == 4 and kind == VARINT:
+                state.current_step = wire.signed(value)
+    except WireError as error:
+        raise _broken(error, os.fspath(path), SnapshotError) from error
+    return state
+
+
+def write_weights(
+    path: str | os.PathLike[str],
+    net: caffe_pb2.NetParameter,
+    blobs: Sequence[Sequence[Array]],
+    diffs: Sequence[Sequence[Array]] | None = None,
+) -> None:
+    """Write a .caffemodel: ``net`` without blobs, and the arrays of each of its layers.
+
+    The bytes are those that protobuf would write for the whole message. float64 arrays go into
+    ``double_data``, all others into ``data`` as float32. Raises FileAccessError; WeightsError if the number
+    of layers does not agree.
+    """
+    if len(blobs) != len(net.layer):
+        raise WeightsError(f"blobs must be given for {len(net.layer)} layers; got {len(blobs)}")
+    header = caffe_pb2.NetParameter()
+    header.CopyFrom(net)
+    del header.layer[:]
+    before, behind = _split_at(header.SerializePartialToString(), 100)
+    with atomic.replacing(path) as temporary, open(temporary, "wb") as out:
+        out.write(before)
+        for i, layer in enumerate(net.layer):
+            skeleton = layer
+            if layer.blobs:
+                skeleton = caffe_pb2.LayerParameter()
+                skeleton.CopyFrom(layer)
+                del skeleton.blobs[:]
+            first, rest = _split_at(skeleton.SerializePartialToString(), 7)
+            gradients: Sequence[Array | None] = diffs[i] if diffs is not None else [None] * len(blobs[i])
+            parts = [_blob_parts(b, d) for b, d in zip(blobs[i], gradients)]
+            nested = [_as_field(7, part) for part in parts]
+            _write_parts(out, _as_field(100, [first, *(p for n in nested for p in n), rest]))
+        out.write(behind)
+
+
+def write_blob(path: str | os.PathLike[str], values: Array) -> None:
+    """Write a file of one BlobProto, such as a mean. Raises FileAccessError."""
+    with atomic.replacing(path) as temporary, open(temporary, "wb") as out:
+        _write_parts(out, _blob_parts(values))
+
+
+def write_solverstate(path: str | os.PathLike[str], state: SolverState) -> None:
+    """Write a .solverstate. Raises FileAccessError."""
+    header = caffe_pb2.SolverState(iter=state.iter, learned_net=state.learned_net)
+    footer = caffe_pb2.SolverState(current_step=state.current_step)
+    with atomic.replacing(path) as temporary, open(temporary, "wb") as out:
+        out.write(header.SerializeToString())
+        for values in state.history:
+            _write_parts(out, _as_field(3, _blob_parts(values)))
+        out.write(footer.SerializeToString())
+
+
+def _mapped(path: str | os.PathLike[str], kind: type[CaffeError]) -> memoryview:
+    path = os.fspath(path)
+    try:
+        with open(path, "rb") as source:
+            if os.fstat(source.fileno()).st_size == 0:
+                raise kind("must hold a message; got an empty file", file=path)
+            data = memoryview(mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ))
+    except FileNotFoundError as error:
+        raise MissingFileError("does not exist", file=path) from error
+    except OSError as error:
+        raise FileAccessError(f"cannot be read: {error.strerror or error}", file=path) from error
+    if bytes(data[:8]) == b"\x89HDF\r\n\x1a\n":
+        raise kind("must be a binary protobuf; got HDF5", file=path, fix="Let its name end in .h5.")
+    return data
+
+
+def _broken(
+    error: WireError, path: str, kind: type[CaffeError], layer: LayerWeights | None = None
+) -> CaffeError:
+    return kind(
+        f"byte {error.offset}: {error}",
+        file=path,
+        layer=(layer.name or None) if layer else None,
+        type=(layer.type or None) if layer else None,
+        fix="The file is damaged, cut short, or not what its name says: get it again.",
+    )
+
+
+def _text(data: memoryview, first: int, last: int) -> str:
+    return bytes(data[first:last]).decode("utf-8", "replace")
+
+
+def _read_layer(data: memoryview, start: int, end: int, layer: LayerWeights) -> None:
+    """LayerParameter, version 2."""
+    for number, kind, value, first, last in wire.fields(data, start, end):
+        if kind == VARINT:
+            if number == 10:
+                layer.phase = value
+        elif kind == LENGTH:
+            if number == 7:
+                _add_blob(data, first, last, layer)
+            elif number == 1:
+                layer.name = _text(data, first, last)
+            elif number == 2:
+                layer.type = _text(data, first, last)
+            elif number == 3:
+                layer.bottoms.append(_text(data, first, last))
+            elif number == 4:
+                layer.tops.append(_text(data, first, last))
+
+
+def _read_v1_layer(data: memoryview, start: int, end: int, layer: LayerWeights) -> None:
+    """V1LayerParameter, or the V0LayerParameter within it."""
+    for number, kind, value, first, last in wire.fields(data, start, end):
+        if number == 5 and kind == VARINT:
+            known = caffe_pb2.V1LayerParameter.LayerType.DESCRIPTOR.values_by_number.get(value)
+            layer.type = known.name if known else str(value)
+        elif kind == LENGTH:
+            if number == 6:
+                _add_blob(data, first, last, layer)
+            elif number == 4:
+                layer.name = _text(data, first, last)
+            elif number == 2:
+                layer.bottoms.append(_text(data, first, last))
+            elif number == 3:
+                layer.tops.append(_text(data, first, last))
+            elif number == 1:
+                _read_v0_layer(data, first, last, layer)
+
+
+def _read_v0_layer(data: memoryview, start: int, end: int, layer: LayerWeights) -> None:
+    for number, kind, _, first, last in wire.fields(data, start, end):
+        if kind == LENGTH:
+            if number == 50:
+                _add_blob(data, first, last, layer)
+            elif number == 1:
+                layer.name = _text(data, first, last)
+            elif number == 2:
+                layer.type = _text(data, first, last)
+
+
+def _add_blob(data: memoryview, first: int, last: int, layer: LayerWeights) -> None:
+    try:
+        values, diff = _read_blob(data, first, last)
+    except WireError as error:
+        raise WireError(f"blob {len(layer.blobs)} {error}", error.offset) from error
+    layer.blobs.append(values)
+    layer.diffs.append(diff)
+
+
+def _read_blob(data: memoryview, start: int, end: int) -> tuple[Array, Array | None]:
+    """Data and diff of a BlobProto."""
+    shape: list[int] | None = None
+    old: dict[int, int] = {}
+    raw: dict[int, tuple[int, int]] = {}
+    raw_types = {12: 1, 13: 1}
+    pieces: dict[int, list[Array]] = {}
+    at = start
+    while at < end:
+        for number, kind, value, first, last in wire.fields(data, at, end):
+            at = last
+            if number in (5, 6, 8, 9):
+                dtype = "<f4" if number < 7 else "<f8"
+                if kind == LENGTH:
+                    if (last - first) % int(dtype[2]):
+                        raise WireError(f"must hold values of {dtype[2]} bytes; got {last - first}", first)
+                    pieces.setdefault(number, []).append(np.frombuffer(data[first:last], dtype))
+                elif kind != VARINT:
+                    # not packed: a run of tags and values, read at once
+                    run, at = _unpacked(data, first - 1, end, dtype)
+                    pieces.setdefault(number, []).append(run)
+                    break
+            elif number == 7 and kind == LENGTH:
+                shape = _read_shape(data, first, last)
+            elif number <= 4 and kind == VARINT:
+                old[number] = wire.signed(value)
+            elif number in (10, 11) and kind == VARINT:
+                raw_types[number + 2] = value
+            elif number in (12, 13) and kind == LENGTH:
+                raw[number] = first, last
+    for number, (first, last) in raw.items():
+        pieces[number] = [_raw_values(data, first, last, raw_types[number])]
+    if old:
+        shape = [old.get(i, 0) for i in (1, 2, 3, 4)]
+    values = _chosen(pieces, (8, 5, 12))
+    diff = _chosen(pieces, (9, 6, 13))
+    count = prod(shape or ())
+    if values is None:
+        if count:
+            raise WireError(f"must hold {count} values for its shape {shape or ()}; got none", end)
+        values = np.zeros(0, np.float32)
+    for array in (values, diff):
+        if array is not None and array.size != count:
+            raise WireError(f"must hold {count} values for its shape {shape or ()}; got {array.size}", end)
+    return values.reshape(shape or ()), diff.reshape(shape or ()) if diff is not None else None
+
+
+def _chosen(pieces: dict[int, list[Array]], numbers: Iterable[int]) -> Array | None:
+    """The values of the first of these fields that has any."""
+    for number in numbers:
+        found = pieces.get(number, [])
+        if sum(piece.size for piece in found):
+            return found[0] if len(found) == 1 else np.concatenate(found)
+    return None
+
+
+def _raw_values(data: memoryview, first: int, last: int, kind: int) -> Array:
+    """NVIDIA's values in bytes: of float64, float32 or float16."""
+    dtype = {0: "<f8", 1: "<f4", 2: "<f2"}.get(kind)
+    if dtype is None:
+        raise WireError(f"must be of float64, float32 or float16; got type {kind}", first)
+    if (last - first) % int(dtype[2]):
+        raise WireError(f"must hold values of {dtype[2]} bytes; got {last - first}", first)
+    return np.frombuffer(data[first:last], dtype)
+
+
+def _unpacked(data: memoryview, at: int, end: int, dtype: str) -> tuple[Array, int]:
+    """The values of a field that stands as often as it has values, from the tag at ``at`` on."""
+    record = np.dtype([("tag", "u1"), ("value", dtype)])
+    records = np.frombuffer(data[at:end], record, count=(end - at) // record.itemsize)
+    other = np.flatnonzero(records["tag"] != records["tag"][0])
+    run = records["value"][: other[0] if other.size else None]
+    return run.copy(), at + len(run) * record.itemsize
+
+
+def _read_shape(data: memoryview, start: int, end: int) -> list[int]:
+    sizes: list[int] = []
+    for number, kind, value, first, last in wire.fields(data, start, end):
+        if number == 1 and kind == VARINT:
+            sizes.append(wire.signed(value))
+        elif number == 1 and kind == LENGTH:
+            while first < last:
+                value, first = wire.varint(data, first, last)
+                sizes.append(wire.signed(value))
+    if any(size < 0 for size in sizes):
+        raise WireError(f"must have a shape of sizes that are not negative; got {sizes}", start)
+    return sizes
+
+
+Part = bytes | memoryview
+
+
+def _blob_parts(values: Array, diff: Array | None = None) -> list[Part]:
+    """A BlobProto's bytes in pieces, arrays uncopied."""
+    double = values.dtype == np.float64
+    parts: list[Part] = []
+    shape = caffe_pb2.BlobShape(dim=values.shape).SerializeToString()
+    shape_field: list[Part] = [wire.tag(7, LENGTH), wire.encode_varint(len(shape)), shape]
+    numbers = (8, 9) if double else (5, 6)
+    if double:
+        parts += shape_field
+    for number, array in zip(numbers, (values, diff)):
+        if array is not None and array.size:
+            flat = np.ascontiguousarray(array, "<f8" if double else "<f4").reshape(-1)
+            parts += [wire.tag(number, LENGTH), wire.encode_varint(flat.nbytes), flat.data.cast("B")]
+    if not double:
+        parts += shape_field
+    return parts
+
+
+def _as_field(number: int, parts: Sequence[Part]) -> list[Part]:
+    size = sum(len(part) for part in parts)
+    return [wire.tag(number, LENGTH), wire.encode_varint(size), *parts]
+
+
+def _write_parts(out: BinaryIO, parts: Iterable[Part]) -> None:
+    for part in parts:
+        out.write(part)
+
+
+def _split_at(message: bytes, number: int) -> tuple[bytes, bytes]:
+    """A serialized message before and from where a field of that number would stand."""
+    data = memoryview(message)
+    before = 0
+    for at, _, _, _, last in _fields_of(data):
+        if at > number:
+            break
+        before = last
+    return message[:before], message[before:]
+
+
+def _fields_of(data: memoryview) -> Iterator[wire.Field]:
+    return wire.fields(data, 0, len(data))
