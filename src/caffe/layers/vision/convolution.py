@@ -1,0 +1,104 @@
+"""Convolution."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from caffe.blob import Shape
+from caffe.layers.vision._window import Window, convolve, read_window
+from caffe.tensor_layer import BlobSpec, TensorLayer
+
+
+class Convolution(TensorLayer):
+    """Convolution over any number of spatial axes: learned kernels slide over the input.
+
+    y[n, o, i…] = b[o] + Σ_c Σ_k… W[o, c, k…] · x[n, c, i·stride − pad + k·dilation …], with c over the channels of
+    o's group. The output's size along an axis is ⌊(size + 2·pad − dilation·(kernel − 1) − 1) / stride⌋ + 1.
+
+    bottom: x (N × C × H × W; or any number of spatial axes after ``axis``, the axis of channels, with all axes before
+    it taken as batch); several bottoms of one shape go through the same kernels.
+    top: y (N × num_output × H′ × W′), one for each bottom.
+    blobs: W (num_output × C/group × kernel_h × kernel_w), b (num_output) with ``bias_term``.
+    Differs from Caffe: ``engine`` and ``force_nd_im2col`` choose nothing; a kernel larger than the padded input is
+    always an error. Source: BVLC ``Convolution``; LeCun et al. 1998.
+    """
+
+    num_bottoms = (1, None)
+    num_tops = (1, None)
+    equal_counts = True
+
+    window: Window
+    _axis: int
+    _groups: int
+    _channels_last: bool
+
+    def groups(self, channels: int) -> int:
+        """How many groups channels and outputs are split into."""
+        return self.param.convolution_param.group
+
+    def weight_shape(self, channels: int) -> Shape:
+        """The shape of the kernels for a bottom with ``channels`` channels."""
+        return (self.param.convolution_param.num_output, channels // self._groups, *self.window.kernel)
+
+    def check(self, *shapes: Shape) -> None:
+        p = self.param.convolution_param
+        first = shapes[0]
+        self._axis = self.axis(p.axis, first)
+        channels, spatial = first[self._axis], first[self._axis + 1 :]
+        for i, shape in enumerate(shapes[1:], 1):
+            if shape != first:
+                raise self.shape_error(
+                    f"bottoms must have one shape; got {list(first)} for bottom 0 and {list(shape)} for bottom {i}",
+                    fix="Use one layer a shape, sharing parameters by name (param { name: … })",
+                )
+        if p.num_output < 1:
+            raise self.error(f"must be at least 1; got {p.num_output}", field="num_output")
+        self._groups = self.groups(channels)
+        if self._groups < 1:
+            raise self.error(f"must be at least 1; got {self._groups}", field="group")
+        for count, what in ((channels, "the bottom's channels"), (p.num_output, "num_output")):
+            if count % self._groups:
+                raise self.shape_error(
+                    f"must divide {what}: {count}; got {self._groups} (bottom shape {list(first)})",
+                    field="group",
+                )
+        self.window = read_window(self, len(spatial))
+        self.check_spatial(spatial)
+        if len(self.blobs) and self.blobs[0].shape != self.weight_shape(channels):
+            raise self.shape_error(
+                f"a bottom of shape {list(first)} needs kernels of shape {list(self.weight_shape(channels))}; the"
+                f" layer has {list(self.blobs[0].shape)}",
+                fix=f"Keep the number of channels (axis {self._axis}) that the net was built for",
+            )
+        self._channels_last = len(spatial) == 2
+
+    def check_spatial(self, spatial: Shape) -> None:
+        """Raise ShapeError where the window does not fit a bottom of this spatial shape."""
+        self.window.check_fits(self, spatial)
+
+    def declare(self, *shapes: Shape) -> list[BlobSpec]:
+        p = self.param.convolution_param
+        specs = [BlobSpec(self.weight_shape(shapes[0][self._axis]), p.weight_filler)]
+        if p.bias_term:
+            specs.append(BlobSpec((p.num_output,), p.bias_filler))
+        return specs
+
+    def apply(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """The operation, on x (batch × channels × spatial…)."""
+        return convolve(x, weight, bias, self.window, self._groups)
+
+    def compute(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        count = self.bottom_count
+        weight, bias = tensors[count], tensors[count + 1] if len(tensors) > count + 1 else None
+        return tuple(self._one(x, weight, bias) for x in tensors[:count])
+
+    def _one(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        batch = x.shape[: self._axis]
+        if self._axis != 1:
+            x = x.reshape(math.prod(batch), *x.shape[self._axis :])
+        if self._channels_last and x.device.type != "mps":
+            x = x.contiguous(memory_format=torch.channels_last)
+        y = self.apply(x, weight, bias)
+        return y if self._axis == 1 else y.reshape(*batch, *y.shape[1:])
