@@ -66,7 +66,7 @@ class Detector(ImageNet):
             import selective_search_ijcv_with_python as selective_search  # type: ignore[import-not-found]
         except ImportError:
             raise MissingPackageError(
-                "detect_selective_search needs the package 'selective_search_ijcv_with_python' on the Python path",
+                "Selective search needs the package 'selective_search_ijcv_with_python' on the Python path",
                 fix="Or bring windows of your own, and call detect_windows",
             ) from None
         filenames = [os.path.abspath(f) for f in image_fnames]
@@ -95,7 +95,7 @@ class Detector(ImageNet):
             self.crop_mean[...] = image.transpose(1, 2, 0) / self.transformer.raw_scale.get(name, 1.0)
 
     def crop(self, im: Array, window: Sequence[float] | Array) -> Array:
-        """The part of an image (H×W×C) in a window; with ``context_pad`` in the net's size, with surroundings.
+        """The part of an image (H×W×C) in a window; with ``context_pad`` in the net's size, surroundings too.
 
         Raises InputError where the window does not touch the image.
         """

@@ -49,7 +49,7 @@ def blobproto_to_array(blob: caffe_pb2.BlobProto, return_diff: bool = False) -> 
     elif any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
         shape = (blob.num, blob.channels, blob.height, blob.width)
     else:
-        raise InputError("A BlobProto must have a shape (or num, channels, height, width); got none")
+        shape = ()  # a single value
     array = np.array(values)
     if not return_diff and not len(array) and blob.raw_data:
         array = _raw_values(blob)
