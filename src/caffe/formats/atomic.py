@@ -6,12 +6,13 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from caffe.errors import FileAccessError
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside ``path``; what is written there takes ``path``'s place at the end.
 
     On failure the old file stays as it was and nothing is left behind. Raises FileAccessError if the
@@ -20,10 +21,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
     path = os.fspath(path)
     folder, name = os.path.split(os.path.abspath(path))
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".tmp", dir=folder)
+        handle, made = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".tmp", dir=folder)
         os.close(handle)
     except OSError as error:
         raise _refused(path, error) from error
+    temporary = Path(made)
     try:
         yield temporary
         os.chmod(temporary, _mode_of(path))
@@ -31,7 +33,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            temporary.unlink()
         if isinstance(error, OSError) and not isinstance(error, FileAccessError):
             raise _refused(path, error) from error
         raise
@@ -48,7 +50,7 @@ def _mode_of(path: str) -> int:
         return 0o666 & ~mask
 
 
-def _flush(path: str) -> None:
+def _flush(path: str | Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -97,7 +97,7 @@ def read_blob(path: str | os.PathLike[str]) -> Array:
         raise _broken(error, os.fspath(path), DataError) from error
 
 
-def read_solverstate(path: str | os.PathLike[str]) -> SolverState:
+def read_solver_state(path: str | os.PathLike[str]) -> SolverState:
     """The state in a .solverstate. Raises MissingFileError, FileAccessError or SnapshotError."""
     data = _mapped(path, SnapshotError)
     state = SolverState()
@@ -156,13 +156,15 @@ def write_blob(path: str | os.PathLike[str], values: Array) -> None:
         _write_parts(out, _blob_parts(values))
 
 
-def write_solverstate(path: str | os.PathLike[str], state: SolverState) -> None:
+def write_solver_state(
+    path: str | os.PathLike[str], iter: int, learned_net: str, current_step: int, history: Iterable[Array]
+) -> None:
     """Write a .solverstate. Raises FileAccessError."""
-    header = caffe_pb2.SolverState(iter=state.iter, learned_net=state.learned_net)
-    footer = caffe_pb2.SolverState(current_step=state.current_step)
+    header = caffe_pb2.SolverState(iter=iter, learned_net=learned_net)
+    footer = caffe_pb2.SolverState(current_step=current_step)
     with atomic.replacing(path) as temporary, open(temporary, "wb") as out:
         out.write(header.SerializeToString())
-        for values in state.history:
+        for values in history:
             _write_parts(out, _as_field(3, _blob_parts(values)))
         out.write(footer.SerializeToString())
 
