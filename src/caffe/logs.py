@@ -59,7 +59,7 @@ def log(message: str, level: int = INFO, depth: int = 2) -> None:
     """Write one line at a level (pycaffe's ``caffe.log``), if the level is printed."""
     if level < minimum_level():
         return
-    text = line(str(message), level, depth + 1)
+    text = line(str(message), level, depth)
     for file in _state.files:
         file.write(text + "\n")
         file.flush()

@@ -1,0 +1,143 @@
+"""Commands that take their flags as the original's did (gflags), on top of click.
+
+``--flag=value``, ``--flag value``, ``-flag value``, ``--a_flag`` or ``--a-flag``; switches as ``--shuffle``,
+``--shuffle=true``, ``--noshuffle``. A switch is declared ``@click.option("--shuffle/--noshuffle")``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from caffe.errors import CaffeError
+
+TRUE = ("true", "t", "yes", "y", "1")
+FALSE = ("false", "f", "no", "n", "0")
+
+_GLOG_SWITCHES = (
+    "logtostderr",
+    "alsologtostderr",
+    "colorlogtostderr",
+    "log_prefix",
+    "stop_logging_if_full_disk",
+)
+_GLOG_VALUES = ("minloglevel", "v", "stderrthreshold", "log_dir", "logbufsecs", "max_log_size", "vmodule")
+_ENVIRONMENT = {"minloglevel": "GLOG_minloglevel", "v": "GLOG_v"}
+
+
+class GflagsCommand(click.Command):
+    """A click command whose arguments may be written as gflags takes them.
+
+    glog's own flags (``--logtostderr``, ``--minloglevel=2`` …) are taken too; those that mean something to
+    :mod:`caffe.logs` hold, the others change nothing.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self.normalize(args))
+
+    def normalize(self, args: Sequence[str]) -> list[str]:
+        """The arguments in click's form. Raises click.UsageError for a switch that is neither true nor
+        false.
+        """
+        switches, values = self._flags()
+        found: list[str] = []
+        rest = list(args)
+        while rest:
+            token = rest.pop(0)
+            if token == "--":
+                return [*found, token, *rest]
+            if not token.startswith("-") or token == "-" or _is_number(token):
+                found.append(token)
+                continue
+            name, equals, value = token.lstrip("-").partition("=")
+            key = _fold(name)
+            if key in values:
+                if not equals:
+                    if not rest:
+                        raise click.BadOptionUsage(key, f"The flag {values[key]} needs a value")
+                    value = rest.pop(0)
+                found.append(f"{values[key]}={value}")
+            elif key in switches:
+                found += filter(None, [switches[key][0 if _truth(name, value if equals else "true") else 1]])
+            elif key in _GLOG_SWITCHES or (key.startswith("no") and key[2:] in _GLOG_SWITCHES):
+                continue
+            elif key in _GLOG_VALUES:
+                value = value if equals else (rest.pop(0) if rest else "")
+                if key in _ENVIRONMENT:
+                    os.environ[_ENVIRONMENT[key]] = value
+            elif key in ("help", "h", "helpshort"):
+                found.append("--help")
+            else:
+                found.append("--" + token.lstrip("-"))
+        return found
+
+    def _flags(self) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
+        """Folded name → (spelling for yes, for no) of switches, and → spelling of flags with a value."""
+        switches: dict[str, tuple[str, str]] = {}
+        values: dict[str, str] = {}
+        for param in self.params:
+            if not isinstance(param, click.Option):
+                continue
+            yes = _longest(param.opts)
+            if param.is_flag:
+                no = _longest(param.secondary_opts) if param.secondary_opts else ""
+                for spelling in param.opts:
+                    switches[_fold(spelling)] = (yes, no)
+                for spelling in param.secondary_opts:
+                    switches[_fold(spelling)] = (no, yes)
+                if param.secondary_opts:
+                    switches["no_" + _fold(yes)] = switches["no" + _fold(yes)] = (no, yes)
+            else:
+                for spelling in param.opts:
+                    values[_fold(spelling)] = yes
+        return switches, values
+
+
+def run(command: click.Command, argv: Sequence[str] | None = None, name: str | None = None) -> int:
+    """Run a command; returns the exit status. Errors are printed on standard error, as one message."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        result: Any = command.main(args=args, prog_name=name or command.name, standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return int(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return int(error.exit_code)
+    except CaffeError as error:
+        click.echo(f"Error: {error}", err=True)
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _fold(name: str) -> str:
+    return name.lstrip("-").replace("-", "_")
+
+
+def _longest(spellings: Sequence[str]) -> str:
+    return max(spellings, key=len)
+
+
+def _truth(name: str, value: str) -> bool:
+    if value.lower() in TRUE:
+        return True
+    if value.lower() in FALSE:
+        return False
+    raise click.BadOptionUsage(name, f"The flag --{name} must be true or false; got '{value}'")
+
+
+def _is_number(token: str) -> bool:
+    try:
+        float(token)
+    except ValueError:
+        return False
+    return True

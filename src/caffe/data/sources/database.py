@@ -1,0 +1,214 @@
+"""Databases of records by key: what LMDB and LevelDB have in common, how they are opened and made.
+
+A :class:`Database` is read through cursors, which run in key order and begin again at the end; a
+:class:`Writer` appends. :func:`create` makes a database beside its place and moves it there when it is
+whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from caffe.errors import CaffeError, DataError, FileAccessError, InputError, MissingFileError, close_names
+
+Item = tuple[Any, Any]
+"""Key and value, as bytes or as views of the database that stay valid while their cursor is open."""
+
+BACKENDS = ("lmdb", "leveldb")
+
+
+class Cursor(Protocol):
+    """A place in a database."""
+
+    def take(self, count: int) -> list[Item]:
+        """The next ``count`` records; after the last one comes the first again."""
+
+    def last_key(self) -> bytes:
+        """The key of the record read last; empty before the first."""
+
+    def seek_after(self, key: bytes) -> None:
+        """Go to the record behind ``key``, to the first for an empty one."""
+
+    def close(self) -> None:
+        """Give the place back. Views of records are invalid from now on."""
+
+
+class Database(Protocol):
+    """A database opened for reading."""
+
+    path: str
+
+    def __len__(self) -> int: ...
+
+    def cursor(self) -> Cursor:
+        """A new place, before the first record."""
+
+    def items(self) -> Iterator[Item]:
+        """Every record once, in key order."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The record of a key, or None."""
+
+    def close(self) -> None:
+        """Close it; others who opened the same database are not touched."""
+
+
+class Writer(Protocol):
+    """A database being written."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Add a record, or replace the one of that key."""
+
+    def commit(self) -> None:
+        """Make what was put durable."""
+
+    def count(self) -> int:
+        """How many records there are."""
+
+    def close(self) -> None:
+        """Commit and close."""
+
+
+def backend_of(path: str | os.PathLike[str]) -> str:
+    """``lmdb`` or ``leveldb``, by what lies at ``path``. Raises MissingFileError, DataError."""
+    place = Path(path)
+    if not place.exists():
+        siblings = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
+        raise MissingFileError(
+            f"The database '{path}' does not exist (looked from {os.getcwd()})",
+            fix=close_names(place.name, siblings)
+            or "Make it with caffe convert_imageset, or correct the path",
+        )
+    if place.is_file() or (place / "data.mdb").exists():
+        return "lmdb"
+    if (place / "CURRENT").exists():
+        return "leveldb"
+    raise DataError(f"'{path}' must be an LMDB (with data.mdb) or a LevelDB (with CURRENT); it holds neither")
+
+
+def open_database(path: str | os.PathLike[str], backend: str | None = None) -> Database:
+    """Open a database for reading; without ``backend`` it is found out.
+
+    Raises MissingFileError, DataError (not such a database, or empty), CorruptDataError, MissingPackageError.
+    """
+    found = backend_of(path)
+    if backend is not None and found != backend.lower():
+        raise DataError(
+            f"The database '{path}' must be of the backend {backend.upper()}; it is of {found.upper()}",
+            fix=f"Set backend: {found.upper()}",
+        )
+    if found == "lmdb":
+        from caffe.data.sources.lmdb import LmdbDatabase
+
+        return LmdbDatabase(os.fspath(path))
+    from caffe.data.sources.leveldb import LevelDatabase
+
+    return LevelDatabase(os.fspath(path))
+
+
+def open_writer(path: str | os.PathLike[str], backend: str) -> Writer:
+    """Open a database for writing, made where it is missing. Most callers want :func:`create`."""
+    if backend not in BACKENDS:
+        raise InputError(f"The backend of a database must be one of {', '.join(BACKENDS)}; got '{backend}'")
+    try:
+        if backend == "lmdb":
+            from caffe.data.sources.lmdb import LmdbWriter
+
+            return LmdbWriter(os.fspath(path))
+        from caffe.data.sources.leveldb import LevelWriter
+
+        return LevelWriter(os.fspath(path))
+    except OSError as error:
+        if isinstance(error, CaffeError):
+            raise
+        raise FileAccessError(f"The database '{path}' cannot be made: {error}") from error
+
+
+@contextmanager
+def create(
+    path: str | os.PathLike[str],
+    backend: str,
+    *,
+    overwrite: bool = False,
+    resume: dict[str, Any] | None = None,
+) -> Iterator[Writer]:
+    """A writer for a new database, which appears at ``path`` only when the block ends without an error.
+
+    With ``resume``, which must describe the work, what an interrupted earlier run of the same description
+    wrote is kept: ``writer.count()`` says how far it came. Raises FileAccessError when ``path`` exists
+    (unless ``overwrite``), or cannot be written.
+    """
+    place = Path(path)
+    if place.exists() and not overwrite:
+        raise FileAccessError(
+            f"'{place}' exists already", fix="Choose another name, remove it, or say --overwrite"
+        )
+    if not place.absolute().parent.is_dir():
+        raise MissingFileError(
+            f"The folder '{place.absolute().parent}' to make '{place.name}' in does not exist"
+        )
+    partial = place.absolute().with_name(f".{place.name}.partial")
+    note = partial.with_name(partial.name + ".json")
+    if not (resume is not None and partial.exists() and _read_note(note) == resume):
+        shutil.rmtree(partial, ignore_errors=True)
+    try:
+        if resume is not None:
+            note.write_text(json.dumps(resume))
+        writer = open_writer(partial, backend)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        note.unlink(missing_ok=True)
+        if isinstance(error, CaffeError):
+            raise
+        raise FileAccessError(f"'{place}' cannot be written: {error}") from error
+    try:
+        yield writer
+        writer.close()
+    except BaseException as error:
+        keep = resume is not None and isinstance(error, KeyboardInterrupt)
+        _close_quietly(writer)
+        if not keep:
+            shutil.rmtree(partial, ignore_errors=True)
+            note.unlink(missing_ok=True)
+        raise
+    _move_into_place(partial, place)
+    note.unlink(missing_ok=True)
+
+
+def _read_note(note: Path) -> object:
+    try:
+        return json.loads(note.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _close_quietly(writer: Writer) -> None:
+    try:
+        writer.close()
+    except (CaffeError, OSError):
+        return  # the error that led here is the one to report
+
+
+def _move_into_place(partial: Path, place: Path) -> None:
+    old = None
+    if place.exists():
+        old = place.absolute().with_name(f".{place.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        place.rename(old)
+    partial.rename(place)
+    if old is not None:
+        if old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.unlink()
+
+
+def key_text(key: object) -> str:
+    """A key as text for messages."""
+    return bytes(key).decode("utf-8", "backslashreplace")  # type: ignore[call-overload, no-any-return]

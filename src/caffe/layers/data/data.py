@@ -1,0 +1,57 @@
+"""Data: images with labels from an LMDB or LevelDB."""
+
+from __future__ import annotations
+
+from caffe.data.prefetch import BatchSource
+from caffe.data.sources.records import RecordBatches
+from caffe.data.transform import Transformer
+from caffe.layers.data._prefetching import PrefetchingLayer, decoding_threads, draw_seed
+from caffe.proto import caffe_pb2
+
+
+class Data(PrefetchingLayer):
+    """Images and labels, in key order, from a database of Datum records; from the start again after the end.
+
+    - top 0: batch × channels × height × width, transformed by ``transform_param`` (the crop's size if it
+      crops). Decoded images are in channels_last order in memory.
+    - top 1 (optional): batch, the labels; batch × k where records hold k labels (``float_data`` beside
+      ``data``).
+
+    With n workers, each reads every n-th record. Records of different shapes need ``batch_size: 1`` or a
+    crop. A damaged record is an error, or with ``skip_damaged`` replaced by the next good one and counted.
+
+    Differs from Caffe: two nets may read one database at the same time; the order of batches and the random
+    crops depend on the seed only; ``rand_skip`` holds (Caffe 1.0 reads it and does nothing); vector labels;
+    ``skip_damaged``.
+
+    Source: BVLC ``Data``.
+    """
+
+    num_tops = (1, 2)
+
+    def open(self) -> tuple[BatchSource, list[tuple[int, ...]]]:
+        param = self.param.data_param
+        if not param.source:
+            raise self.error("must name a database", field="data_param.source")
+        batch_size = self.positive(param.batch_size, "data_param.batch_size")
+        transformer = Transformer(self.param.transform_param, self.phase)
+        seed = draw_seed() if transformer.random or param.rand_skip else 0
+        source = RecordBatches(
+            param.source,
+            caffe_pb2.DataParameter.DB.Name(param.backend),
+            batch_size,
+            transformer,
+            seed=seed,
+            share=self.share(),
+            skip=param.skip_damaged,
+            start=seed % param.rand_skip if param.rand_skip else 0,
+        )
+        self._encoded = bool(source.first.encoded)
+        image, labels = source.read_first()
+        return source, [
+            (batch_size, *transformer.output_shape(image.shape)),
+            (batch_size,) if labels.size == 1 else (batch_size, labels.size),
+        ]
+
+    def threads(self) -> int:
+        return self.param.data_param.threads or (decoding_threads() if self._encoded else 1)
