@@ -1,7 +1,7 @@
 """From a layer type's name to its class.
 
-A built-in type lives in ``caffe/layers/<folder>/<snake_case>.py`` and is imported when first used: the file's name
-without underscores is the type's name in lower case. Users add types with :func:`register_layer`.
+A built-in type lives in ``caffe/layers/<folder>/<snake_case>.py`` and is imported when first used: the file's
+name without underscores is the type's name in lower case. Users add types with :func:`register_layer`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TypeVar
 from caffe.errors import LayerError, UnknownLayerError, close_names
 from caffe.layer import Layer
 from caffe.proto import caffe_pb2, forks
+from caffe.tensor_layer import TensorLayer
+from caffe.user_layer import UserLayer
 
 _L = TypeVar("_L", bound=type[Layer])
 _registered: dict[str, type[Layer]] = {}
@@ -79,7 +81,12 @@ def create_layer(param: caffe_pb2.LayerParameter) -> Layer:
     """A layer for its parameters; not set up yet. Raises UnknownLayerError."""
     cls = layer_class(param.type)
     make = getattr(cls, "create", None)
-    layer = make(param) if make is not None else cls(param)
+    if make is not None:
+        layer = make(param)
+    elif param.type in _registered and not issubclass(cls, TensorLayer):
+        layer = UserLayer(param, cls)
+    else:
+        layer = cls(param)
     if not isinstance(layer, Layer):
         raise LayerError(f"must be a caffe.Layer; got {layer!r}", layer=param.name, type=param.type)
     return layer

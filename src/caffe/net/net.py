@@ -28,6 +28,7 @@ from caffe.net import batching, build, weights
 from caffe.net.sharing import Param
 from caffe.net.wiring import Step, Wiring, fill_loss_diff
 from caffe.proto import caffe_pb2
+from caffe.user_layer import shown
 
 Arrays = dict[str, npt.NDArray[Any]]
 Hook = Callable[[int], Any]
@@ -62,7 +63,7 @@ class Net:
             "before_backward": [],
             "after_backward": [],
         }
-        self.layers: list[Layer] = [s.layer for s in self._steps]
+        self.layers: list[Layer] = [shown(s.layer) for s in self._steps]
         self.blobs: OrderedDict[str, Blob] = OrderedDict(wiring.blobs)
         self.inputs: list[str] = list(wiring.inputs)
         self.outputs: list[str] = list(wiring.outputs)
@@ -78,7 +79,7 @@ class Net:
     @property
     def layer_dict(self) -> OrderedDict[str, Layer]:
         """Layer name → layer."""
-        return OrderedDict((s.name, s.layer) for s in self._steps)
+        return OrderedDict((s.name, shown(s.layer)) for s in self._steps)
 
     @property
     def top_names(self) -> OrderedDict[str, list[str]]:

@@ -1,0 +1,97 @@
+"""Python: layers written by users, in modules of their own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from caffe.errors import LayerError, close_names
+from caffe.layer import Layer
+from caffe.proto import caffe_pb2
+from caffe.tensor_layer import TensorLayer
+from caffe.user_layer import UserLayer, note
+
+
+class Python(UserLayer):
+    """A layer of the user's: the class ``layer`` of the module ``module``, derived from ``caffe.Layer``.
+
+    ``setup(bottom, top)`` is called once, ``reshape(bottom, top)`` before each forward, then
+    ``forward(bottom, top)`` and ``backward(top, propagate_down, bottom)``. The object has ``param_str``,
+    ``phase`` and ``blobs``, to which ``self.blobs.add_blob(2, 3)`` adds learned parameters. The module is
+    looked up in Python's path, the current folder and ``PYTHONPATH``. To count as a loss the layer needs
+    ``loss_weight: 1``. The class may also be a ``caffe.TensorLayer``, with ``compute`` in place of the four
+    methods.
+
+    bottom, top: whatever the class takes.
+    Differs from Caffe: exceptions reach the script; ``share_in_parallel`` does nothing, as workers are
+    processes.
+    Source: BVLC ``Python``.
+    """
+
+    @classmethod
+    def create(cls, param: caffe_pb2.LayerParameter) -> Layer:
+        """The layer for its parameters. Raises LayerError where module or class do not exist."""
+        p = param.python_param
+        for field in ("module", "layer"):
+            if not getattr(p, field):
+                raise LayerError(
+                    "must be given",
+                    layer=param.name,
+                    type=param.type,
+                    field=field,
+                    fix='Write python_param { module: "my_module" layer: "MyLayer" }',
+                )
+        module = _module(param)
+        found: Any = getattr(module, p.layer, None)
+        if found is None:
+            known = [n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Layer)]
+            place = getattr(module, "__file__", None) or "no file"
+            raise LayerError(
+                f"the module '{p.module}' ({place}) has no class '{p.layer}'",
+                layer=param.name,
+                type=param.type,
+                field="layer",
+                fix=close_names(p.layer, known) or f"Its layers: {', '.join(known) or 'none'}",
+            )
+        if isinstance(found, type) and issubclass(found, TensorLayer):
+            layer = found(param)
+            layer.__dict__["param_str"] = p.param_str
+            return layer
+        return cls(param, found)
+
+
+def _module(param: caffe_pb2.LayerParameter) -> ModuleType:
+    name = param.python_param.module
+    for folder in (os.getcwd(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        if folder and folder not in sys.path and not (folder == os.getcwd() and "" in sys.path):
+            sys.path.append(folder)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
+            note(error, f"In importing the module '{name}' of layer '{param.name}'")
+            raise
+        raise LayerError(
+            f"there is no module '{name}' in Python's path, the current folder {os.getcwd()} or PYTHONPATH",
+            layer=param.name,
+            type=param.type,
+            field="module",
+            fix=_where(name),
+        ) from None
+    except Exception as error:
+        note(error, f"In importing the module '{name}' of layer '{param.name}'")
+        raise
+
+
+def _where(name: str) -> str:
+    """Where the module's file may lie."""
+    file = name.replace(".", "/") + ".py"
+    for pattern in ("*/", "*/*/", "../", "../*/"):
+        for path in sorted(Path.cwd().glob(pattern + file)):
+            return f"Add the folder of {path} to PYTHONPATH"
+    return f"Add the folder of {file} to PYTHONPATH"
