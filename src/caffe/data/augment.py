@@ -86,7 +86,7 @@ def color_jitter(param: caffe_pb2.ImageAugmentationParameter) -> Change:
 
 def _gray(pixels: Image) -> Image:
     weights = [0.114, 0.587, 0.299] if pixels.shape[2] == 3 else [1 / pixels.shape[2]] * pixels.shape[2]
-    gray: Image = pixels @ np.array(weights, np.float32)
+    gray: Image = np.matmul(pixels, np.array(weights, np.float32))
     return gray
 
 
