@@ -1,8 +1,9 @@
 """One harness for all layers: a :class:`Case` says what to build, :func:`check_layer` what must hold.
 
 For every case: top shapes known before forward are the shapes forward gives; bottoms are left as they were;
-the same numbers whatever the memory format; backward fills the diffs that were asked for; gradients agree with
-finite differences in float64; in place computes what out of place does; an accelerator computes what the CPU does.
+the same numbers whatever the memory format; backward fills the diffs that were asked for; gradients agree
+with finite differences in float64; in place computes what out of place does; an accelerator computes what the
+CPU does.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ CASES_FOLDER = Path(__file__).parent / "cases"
 class Case:
     """A layer to be tried.
 
-    ``layer`` is the inside of ``layer { }`` without name, bottoms and tops: ``type: "ReLU" relu_param { }``; or a
-    function from a temporary folder to it, for layers that read files.
+    ``layer`` is the inside of ``layer { }`` without name, bottoms and tops: ``type: "ReLU" relu_param { }``;
+    or a function from a temporary folder to it, for layers that read files.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Case:
     in_place: bool = True
     """Whether to compare with in-place operation, where class and shapes allow it."""
     params: dict[int, Bottom] = field(default_factory=dict)
-    """Values of parameters, by index; learned ones get noise otherwise, so that a bias of zeros hides nothing."""
+    """Values of parameters, by index; learned ones get noise otherwise: a bias of zeros would hide much."""
     random: bool = False
     """Whether outputs are drawn by chance, so that other devices give others."""
     eps: float = 1e-6

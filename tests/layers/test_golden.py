@@ -1,4 +1,4 @@
-"""Recorded figures of the original and of its forks: forward and backward of small nets, number for number."""
+"""Recorded figures of the original and of its forks: forward and backward of small nets."""
 
 from __future__ import annotations
 

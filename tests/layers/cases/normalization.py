@@ -12,8 +12,10 @@ def mvn(name, text, shape=(2, 3, 4, 5)):
 
 
 def norm(name, text, shape, phase="TRAIN"):
-    statistics = {0: (shape[1:2] or (1,)), 1: lambda rng: rng.uniform(1, 2, shape[1:2] or 1), 2: lambda rng: [2.0]}
-    return Case(name, f'type: "BatchNorm" batch_norm_param {{ {text} }}', [shape], phase=phase, params=statistics)
+    channels = shape[1:2] or (1,)
+    statistics = {0: channels, 1: lambda rng: rng.uniform(1, 2, channels), 2: lambda rng: [2.0]}
+    layer = f'type: "BatchNorm" batch_norm_param {{ {text} }}'
+    return Case(name, layer, [shape], phase=phase, params=statistics)
 
 
 CASES = [

@@ -5,14 +5,27 @@ from harness import Case
 
 
 def conv(name, text, *shapes, type="Convolution"):
-    tops = len(shapes)
-    if type == "Im2col":
-        tops = 1
-    return Case(name, f'type: "{type}" convolution_param {{ {text} }}', list(shapes), tops=tops)
+    return Case(name, f'type: "{type}" convolution_param {{ {text} }}', list(shapes), tops=len(shapes))
 
 
 def pool(name, text, shape, **kwargs):
     return Case(name, f'type: "Pooling" pooling_param {{ {text} }}', [shape], **kwargs)
+
+
+def spp(name, text, shape, **kwargs):
+    return Case(name, f'type: "SPP" spp_param {{ {text} }}', [shape], **kwargs)
+
+
+def crop(name, text, *shapes):
+    return Case(name, f'type: "Crop" crop_param {{ {text} }}', list(shapes), grad_bottoms=[0])
+
+
+def deconv(name, text, *shapes):
+    return conv(name, text, *shapes, type="Deconvolution")
+
+
+def im2col(name, text, shape):
+    return conv(name, text, shape, type="Im2col")
 
 
 def distinct(*shape):
@@ -29,44 +42,40 @@ CASES = [
     conv("conv_group", "num_output: 6 kernel_size: 2 group: 2 stride: 2", (2, 4, 5, 6)),
     conv("conv_depthwise_multiplier", "num_output: 6 kernel_size: 3 group: 3 pad: 1", (2, 3, 5, 4)),
     conv("conv_dilation", "num_output: 2 kernel_size: 3 dilation: 2 pad: 2", (2, 3, 5, 6)),
-    conv("conv_sizes", "num_output: 2 kernel_size: 3 kernel_size: 2 stride: 1 stride: 2 pad: 0 pad: 1", (2, 3, 5, 6)),
+    conv("conv_sizes", "num_output: 2 kernel_size: [3, 2] stride: [1, 2] pad: [0, 1]", (2, 3, 5, 6)),
     conv("conv_h_w", "num_output: 2 kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1 pad_w: 1", (2, 3, 5, 6)),
     conv("conv_kernel_h_only_pad", "num_output: 2 kernel_size: 3 pad_h: 2", (2, 3, 4, 6)),
     conv("conv_1x1_nobias", "num_output: 5 kernel_size: 1 bias_term: false", (2, 3, 4, 6)),
     conv("conv_0d", "num_output: 5 kernel_size: 1", (2, 3)),
     conv("conv_0d_no_kernel", "num_output: 4 group: 2", (3, 2)),
     conv("conv_1d", "num_output: 5 kernel_size: 3 stride: 2 pad: 1 dilation: 2", (2, 3, 8)),
-    conv("conv_3d", "num_output: 2 kernel_size: 2 kernel_size: 1 kernel_size: 3 stride: 2", (2, 3, 4, 3, 5)),
+    conv("conv_3d", "num_output: 2 kernel_size: [2, 1, 3] stride: 2", (2, 3, 4, 3, 5)),
     conv("conv_4d", "num_output: 2 kernel_size: 2 stride: 2 pad: 1 dilation: 2", (1, 2, 3, 4, 2, 3)),
     conv("conv_axis_0", "num_output: 2 kernel_size: 3 axis: 0", (3, 4, 5)),
     conv("conv_axis_2", "num_output: 2 kernel_size: 2 axis: 2", (2, 2, 3, 4, 5)),
     conv("conv_axis_negative", "num_output: 4 kernel_size: 2 axis: -3", (2, 3, 4, 5)),
     conv("conv_two", "num_output: 2 kernel_size: 2", (2, 3, 4, 5), (2, 3, 4, 5)),
     conv("conv_nd_forced", "num_output: 2 kernel_size: 2 force_nd_im2col: true", (2, 3, 4, 5)),
-    conv("deconv", "num_output: 4 kernel_size: 3 stride: 2", (2, 3, 4, 5), type="Deconvolution"),
-    conv("deconv_0d", "num_output: 4 kernel_size: 1", (2, 3), type="Deconvolution"),
-    conv("deconv_1d", "num_output: 4 kernel_size: 3 stride: 2 pad: 1", (2, 3, 5), type="Deconvolution"),
-    conv("deconv_3d", "num_output: 2 kernel_size: 2 stride: 2 pad: 1", (1, 2, 3, 4, 2), type="Deconvolution"),
-    conv(
-        "deconv_4d",
-        "num_output: 2 kernel_size: 3 stride: 2 pad: 1 dilation: 2 group: 2",
-        (2, 2, 3, 2, 1, 2),
-        type="Deconvolution",
+    deconv("deconv", "num_output: 4 kernel_size: 3 stride: 2", (2, 3, 4, 5)),
+    deconv("deconv_0d", "num_output: 4 kernel_size: 1", (2, 3)),
+    deconv("deconv_1d", "num_output: 4 kernel_size: 3 stride: 2 pad: 1", (2, 3, 5)),
+    deconv("deconv_3d", "num_output: 2 kernel_size: 2 stride: 2 pad: 1", (1, 2, 3, 4, 2)),
+    deconv(
+        "deconv_4d", "num_output: 2 kernel_size: 3 stride: 2 pad: 1 dilation: 2 group: 2", (2, 2, 3, 2, 1, 2)
     ),
-    conv(
+    deconv(
         "deconv_group_dilation",
         "num_output: 6 kernel_size: 3 group: 2 pad: 1 dilation: 2 bias_term: false",
         (2, 4, 3, 5),
-        type="Deconvolution",
     ),
-    conv("deconv_h_w", "num_output: 2 kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1", (2, 3, 4, 5), type="Deconvolution"),
-    conv("deconv_axis_2", "num_output: 2 kernel_size: 2 axis: 2", (2, 1, 3, 4, 5), type="Deconvolution"),
-    conv("deconv_two", "num_output: 2 kernel_size: 2", (2, 3, 4, 5), (2, 3, 4, 5), type="Deconvolution"),
-    conv("im2col", "kernel_size: 3 stride: 2 pad: 1", (2, 3, 5, 6), type="Im2col"),
-    conv("im2col_dilation", "kernel_h: 2 kernel_w: 3 dilation: 1 dilation: 2", (2, 3, 4, 7), type="Im2col"),
-    conv("im2col_1d", "kernel_size: 3 pad: 1", (2, 3, 5), type="Im2col"),
-    conv("im2col_3d", "kernel_size: 2 stride: 2 pad: 1", (1, 2, 3, 4, 5), type="Im2col"),
-    conv("im2col_axis_0", "kernel_size: 2 axis: 0", (2, 3, 4), type="Im2col"),
+    deconv("deconv_h_w", "num_output: 2 kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1", (2, 3, 4, 5)),
+    deconv("deconv_axis_2", "num_output: 2 kernel_size: 2 axis: 2", (2, 1, 3, 4, 5)),
+    deconv("deconv_two", "num_output: 2 kernel_size: 2", (2, 3, 4, 5), (2, 3, 4, 5)),
+    im2col("im2col", "kernel_size: 3 stride: 2 pad: 1", (2, 3, 5, 6)),
+    im2col("im2col_dilation", "kernel_h: 2 kernel_w: 3 dilation: 1 dilation: 2", (2, 3, 4, 7)),
+    im2col("im2col_1d", "kernel_size: 3 pad: 1", (2, 3, 5)),
+    im2col("im2col_3d", "kernel_size: 2 stride: 2 pad: 1", (1, 2, 3, 4, 5)),
+    im2col("im2col_axis_0", "kernel_size: 2 axis: 0", (2, 3, 4)),
     pool("pool_max", "kernel_size: 3 stride: 2", distinct(2, 3, 6, 7)),
     pool("pool_max_pad", "kernel_size: 3 stride: 2 pad: 1", distinct(2, 3, 6, 7)),
     pool("pool_max_wide_pad", "kernel_size: 3 stride: 2 pad: 2", distinct(2, 3, 5, 6)),
@@ -78,7 +87,9 @@ CASES = [
     pool("pool_max_3d_wide_pad", "kernel_size: 3 stride: 2 pad: 2", distinct(1, 2, 3, 4, 5), tops=2),
     pool("pool_mask", "kernel_size: 2 stride: 2", distinct(2, 3, 5, 4), tops=2),
     pool("pool_mask_wide_pad", "kernel_size: 3 stride: 2 pad: 2", distinct(2, 3, 5, 4), tops=2),
-    pool("pool_rect", "kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1 pad_h: 1 pad_w: 0", distinct(2, 3, 5, 4)),
+    pool(
+        "pool_rect", "kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1 pad_h: 1 pad_w: 0", distinct(2, 3, 5, 4)
+    ),
     pool("pool_ave", "pool: AVE kernel_size: 3 stride: 2", (2, 3, 6, 7)),
     pool("pool_ave_pad", "pool: AVE kernel_size: 3 stride: 2 pad: 1", (2, 3, 6, 7)),
     pool("pool_ave_wide_pad", "pool: AVE kernel_size: 4 stride: 3 pad: 3", (2, 3, 6, 7)),
@@ -86,13 +97,13 @@ CASES = [
     pool("pool_ave_1d", "pool: AVE kernel_size: 3 stride: 2 pad: 2", (2, 3, 5)),
     pool("pool_ave_3d", "pool: AVE kernel_size: 3 stride: 2 pad: 1", (1, 2, 3, 4, 5)),
     pool("pool_ave_3d_wide_pad", "pool: AVE kernel_size: 3 stride: 2 pad: 2", (1, 2, 3, 4, 5)),
-    pool("pool_stochastic_train", "pool: STOCHASTIC kernel_size: 2 stride: 2", positive(2, 3, 5, 4), random=True),
-    pool("pool_stochastic_test", "pool: STOCHASTIC kernel_size: 3 stride: 2", positive(2, 3, 5, 4), phase="TEST"),
-    Case("spp_max", 'type: "SPP" spp_param { pyramid_height: 3 }', [distinct(2, 3, 9, 11)]),
-    Case("spp_ave", 'type: "SPP" spp_param { pyramid_height: 2 pool: AVE }', [(2, 3, 5, 6)]),
-    Case("spp_stochastic", 'type: "SPP" spp_param { pyramid_height: 2 pool: STOCHASTIC }', [positive(2, 3, 4, 6)], random=True),
-    Case("spp_one_level", 'type: "SPP" spp_param { pyramid_height: 1 }', [distinct(2, 3, 4, 5)]),
-    Case("crop", 'type: "Crop" crop_param { offset: 1 offset: 2 }', [(2, 3, 5, 6), (7, 8, 3, 4)], grad_bottoms=[0]),
-    Case("crop_no_offset", 'type: "Crop" crop_param { axis: -1 }', [(2, 3, 6), (4, 5, 2)], grad_bottoms=[0]),
-    Case("crop_one_offset", 'type: "Crop" crop_param { axis: 1 offset: 1 }', [(2, 3, 4, 5), (6, 2, 3, 4)], grad_bottoms=[0]),
+    pool("pool_stochastic_train", "pool: STOCHASTIC kernel_size: 2", positive(2, 3, 5, 4), random=True),
+    pool("pool_stochastic_test", "pool: STOCHASTIC kernel_size: 3", positive(2, 3, 5, 4), phase="TEST"),
+    spp("spp_max", "pyramid_height: 3", distinct(2, 3, 9, 11)),
+    spp("spp_ave", "pyramid_height: 2 pool: AVE", (2, 3, 5, 6)),
+    spp("spp_stochastic", "pyramid_height: 2 pool: STOCHASTIC", positive(2, 3, 4, 6), random=True),
+    spp("spp_one_level", "pyramid_height: 1", distinct(2, 3, 4, 5)),
+    crop("crop", "offset: 1 offset: 2", (2, 3, 5, 6), (7, 8, 3, 4)),
+    crop("crop_no_offset", "axis: -1", (2, 3, 6), (4, 5, 2)),
+    crop("crop_one_offset", "axis: 1 offset: 1", (2, 3, 4, 5), (6, 2, 3, 4)),
 ]
