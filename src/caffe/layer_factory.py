@@ -66,7 +66,7 @@ def layer_class(type_name: str) -> type[Layer]:
     found = _registered.get(type_name) or _builtin(type_name)
     if found is not None:
         return found
-    fork = forks.fork_of_type(type_name)
+    fork = forks.LAYER_TYPES.get(type_name)
     hint = close_names(type_name, layer_type_list())
     message = f"Unknown layer type '{type_name}'"
     if fork:
