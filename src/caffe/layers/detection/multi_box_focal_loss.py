@@ -1,0 +1,23 @@
+"""MultiBoxFocalLoss."""
+
+from __future__ import annotations
+
+import torch
+
+from caffe.layers.detection.multi_box_loss import MultiBoxLoss
+
+
+class MultiBoxFocalLoss(MultiBoxLoss):
+    """MultiBoxLoss with the focal loss -α (1 - p)^γ log p for the confidences; α, γ from
+    ``focal_loss_param``.
+
+    bottom, top: as of MultiBoxLoss.
+    Differs from Caffe: as MultiBoxLoss. Source: jolibrain/caffe ``MultiBoxFocalLoss``; Lin et al. 2017.
+    """
+
+    origin = "jolibrain/caffe"
+
+    def classification(self, rows: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        p = self.param.focal_loss_param
+        log = torch.log_softmax(rows, 1).gather(1, labels[:, None])
+        return -p.alpha * ((1 - log.exp()) ** p.gamma * log).sum()
