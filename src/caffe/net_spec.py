@@ -272,8 +272,10 @@ def param_name_dict() -> dict[str, str]:
 
 
 def _own_message(type_name: str) -> str | None:
+    if type_name in _BORROWED:
+        return _BORROWED[type_name]
     kind = param_name_dict().get(type_name)
-    return f"{kind}_param" if kind is not None else _BORROWED.get(type_name)
+    return None if kind is None else f"{kind}_param"
 
 
 def _fields(param: str) -> list[str]:
@@ -287,10 +289,9 @@ def _unknown_parameter(type_name: str, key: str, own: str | None) -> LayerError:
         known = [*_fields(own), *known]
     message = f"must be a field of LayerParameter{f' or its {own}' if own else ''}; got '{key}'"
     hint = close_names(key, known)
-    if not hint:
-        for group in ("loss_param", "transform_param"):
-            if key in _fields(group):
-                hint = f"It belongs to {group}: write {group}=dict({key}=…)"
+    for group in ("loss_param", "transform_param"):
+        if key in _fields(group):
+            hint = f"It belongs to {group}: write {group}=dict({key}=…)"
     return LayerError(message, type=type_name, field=key, fix=hint or None)
 
 
