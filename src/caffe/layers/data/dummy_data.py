@@ -27,10 +27,10 @@ class DummyData(Layer):
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         for blob, shape in zip(top, self._shapes()):
             blob.reshape(*shape)
-        self._fill(top, constant=True)
+        self._fill(top, constants=True)
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        self._fill(top, constant=False)
+        self._fill(top, constants=False)
 
     def _shapes(self) -> list[Shape]:
         p = self.param.dummy_data_param
@@ -51,13 +51,13 @@ class DummyData(Layer):
                 f"must be given once, or once for each of the {self.top_count} tops; got {given}", field=field
             )
 
-    def _fill(self, top: Sequence[Blob], constant: bool) -> None:
+    def _fill(self, top: Sequence[Blob], constants: bool) -> None:
         given = self.param.dummy_data_param.data_filler
         if given:
             self._once_or_each("data_filler", len(given))
         for i, blob in enumerate(top):
             filler = given[0 if len(given) == 1 else i] if given else caffe_pb2.FillerParameter()
-            if (filler.type == "constant") == constant:
+            if constants or filler.type != "constant":
                 try:
                     fillers.fill(blob.data, filler, runtime.rng())
                 except CaffeError as error:
