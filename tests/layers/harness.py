@@ -117,6 +117,8 @@ def make_layer(text: str, *shapes: tuple[int, ...], tops: int = 1, phase: str = 
     layer = create_layer(layer_parameter(text, len(shapes), tops, phase))
     bottoms, top_blobs = [Blob(*s) for s in shapes], [Blob() for _ in range(tops)]
     layer.setup(bottoms, top_blobs)
+    layer.needs.bottoms = [i not in layer.no_gradient for i in range(len(bottoms))]
+    layer.needs.params = [spec.learns for spec in getattr(layer, "specs", ())]
     layer.reshape(bottoms, top_blobs)
     return layer
 

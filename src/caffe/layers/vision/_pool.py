@@ -41,9 +41,11 @@ class Pool:
         return tuple(found)
 
     def regular(self, spatial: Shape) -> bool:
-        """Whether torch's own windows are these."""
+        """Whether torch's own windows are these. (Over 3 axes it wants the input as large as the kernel.)"""
         return all(
-            2 * pad <= kernel and (count - 1) * stride < size + pad
+            2 * pad <= kernel
+            and (count - 1) * stride < size + pad
+            and (len(spatial) < 3 or size >= kernel)
             for size, kernel, stride, pad, count in zip(
                 spatial, self.kernel, self.stride, self.pad, self.counts(spatial)
             )
@@ -68,7 +70,7 @@ def max_pool(x: torch.Tensor, pool: Pool, regular: bool) -> torch.Tensor:
 
 
 def max_pool_with_mask(x: torch.Tensor, pool: Pool, regular: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Also where each value lies: its index into the flattened spatial axes, −1 for a window outside the input."""
+    """Also each value's index into the flattened spatial axes, −1 for a window outside of the input."""
     axes = len(pool.kernel)
     run = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[axes - 1]
     if regular:
