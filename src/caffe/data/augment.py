@@ -79,15 +79,15 @@ def color_jitter(param: caffe_pb2.ImageAugmentationParameter) -> Change:
         if amounts[2] and image.shape[2] == 3:
             gray = _gray(pixels)[..., None]
             pixels = (pixels - gray) * np.float32(saturation) + gray
-        return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+        changed: Image = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+        return changed
 
     return change
 
 
-def _gray(pixels: Image) -> Image:
+def _gray(pixels: Image) -> Any:
     weights = [0.114, 0.587, 0.299] if pixels.shape[2] == 3 else [1 / pixels.shape[2]] * pixels.shape[2]
-    gray: Image = np.matmul(pixels, np.array(weights, np.float32))
-    return gray
+    return pixels @ np.array(weights, np.float32)
 
 
 def _box(param: caffe_pb2.ImageAugmentationParameter, area: tuple[float, float]) -> Callable[..., Any]:

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
-from caffe.errors import CorruptDataError, DataError, InputError, LayerError, MissingFileError
+from caffe.errors import CorruptDataError, DataError, InputError, LayerError
+from caffe.formats.binaryproto import read_blob
 from caffe.formats.datum import Bytes
 from caffe.proto import caffe_pb2
 
@@ -80,28 +82,10 @@ def planes(image: Array) -> Array:
 
 def read_mean(path: str) -> npt.NDArray[np.float32]:
     """The mean image of a .binaryproto, channels × height × width. Raises MissingFileError, DataError."""
-    from google.protobuf.message import DecodeError
-
-    try:
-        with open(path, "rb") as file:
-            blob = caffe_pb2.BlobProto.FromString(file.read())
-    except FileNotFoundError:
-        raise MissingFileError(
-            f"The mean file '{path}' does not exist", fix="Make it with caffe compute_image_mean"
-        ) from None
-    except DecodeError as error:
-        raise CorruptDataError(f"The mean file '{path}' is no BlobProto: {error}") from error
-    shape = (
-        tuple(blob.shape.dim)
-        if blob.HasField("shape")
-        else (blob.num, blob.channels, blob.height, blob.width)
-    )
-    values = np.array(blob.double_data or blob.data, np.float32)
-    if len(shape) < 3 or values.size != np.prod(shape) or np.prod(shape[:-3]) != 1:
-        raise DataError(
-            f"The mean file '{path}' must hold one image; got shape {list(shape)}, {values.size} values"
-        )
-    return values.reshape(shape[-3:])
+    mean = read_blob(path)
+    if mean.ndim < 3 or not mean.size or np.prod(mean.shape[:-3]) != 1:
+        raise DataError(f"The mean file must hold one image; got shape {list(mean.shape)}", file=path)
+    return np.array(mean.reshape(mean.shape[-3:]), np.float32)
 
 
 class Transformer:
@@ -188,6 +172,30 @@ class Transformer:
             mean = mean[:, :, ::-1] if self._mean_file and mean is not None else mean
         np.copyto(out, image)
         self.normalize(out, mean)
+
+    def apply_all(self, images: Array, out: Array, words: Words | None = None) -> None:
+        """Transform a batch of images of one shape; as :meth:`apply` for each, with its row of ``words``."""
+        mean = self.mean
+        crop_h, crop_w = self.crop
+        if crop_h:
+            down, right = images.shape[2] - crop_h, images.shape[3] - crop_w
+            if self.train and words is not None:
+                top = (words[:, 0] % np.uint64(down + 1)).astype(np.intp)
+                left = (words[:, 1] % np.uint64(right + 1)).astype(np.intp)
+                every = np.arange(len(images))
+                images = sliding_window_view(images, self.crop, axis=(2, 3))[every, :, top, left]
+                if self._mean_file and mean is not None:
+                    mean = sliding_window_view(mean, self.crop, axis=(1, 2))[:, top, left].swapaxes(0, 1)
+            else:
+                rows, columns = slice(down // 2, down // 2 + crop_h), slice(right // 2, right // 2 + crop_w)
+                images = images[:, :, rows, columns]
+                if self._mean_file and mean is not None:
+                    mean = mean[:, rows, columns]
+        np.copyto(out, images)
+        self.normalize(out, mean)
+        if self.mirror and words is not None:
+            flipped = words[:, 2] >> np.uint64(63) != 0
+            out[flipped] = out[flipped][..., ::-1]
 
     def normalize(self, out: Array, mean: Array | None) -> None:
         """Subtract ``mean`` and multiply with the scale, in place."""

@@ -14,6 +14,9 @@ from caffe.data.transform import Transformer, decode, planes, random_words
 from caffe.errors import DataError
 from caffe.formats.datum import Datum, Stack, parse, stack
 
+_SMALL = 1 << 14
+"""Images of up to so many values are cropped together: more would not stay in the processor's cache."""
+
 
 class RecordBatches(ImageBatches):
     """Batches of the records of an LMDB or LevelDB, in key order, from the start again after the end."""
@@ -87,7 +90,7 @@ class RecordBatches(ImageBatches):
         return super().load(job, allocate)
 
     def _load_stack(self, job: Job, found: Stack, allocate: Allocate) -> list[Array]:
-        """Raw records of one shape, all at once where nothing is drawn for each."""
+        """Raw records of one shape, all at once where they are small or nothing is drawn for each."""
         transformer = self.transformer
         count = len(job.items)
         images = found.values.reshape(count, *found.shape)
@@ -96,13 +99,12 @@ class RecordBatches(ImageBatches):
         except DataError as error:
             error.message = f"Record '{self.name(job.items[0])}': {error.message}"
             raise
-        if transformer.crop[0] or transformer.random:
-            words = random_words(self.seed, job.indices, 3)
+        words = random_words(self.seed, job.indices, 3) if transformer.random else None
+        if words is None or found.values.shape[1] <= _SMALL:
+            transformer.apply_all(images, out, words)
+        else:
             for i in range(count):
                 transformer.apply(images[i], out[i], words[i])
-        else:
-            np.copyto(out, images)
-            transformer.normalize(out, transformer.mean)
         return [out, found.labels]
 
     def state(self) -> State:

@@ -35,6 +35,8 @@ class Data(PrefetchingLayer):
             raise self.error("must name a database", field="data_param.source")
         batch_size = self.positive(param.batch_size, "data_param.batch_size")
         transformer = Transformer(self.param.transform_param, self.phase)
+        if param.force_encoded_color:
+            transformer.color = True
         seed = draw_seed() if transformer.random or param.rand_skip else 0
         source = RecordBatches(
             param.source,
