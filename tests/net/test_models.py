@@ -14,6 +14,8 @@ from caffe.errors import UnknownLayerError
 
 MODELS = sorted(p.parent.name for p in (assets_root() / "models").glob("*/expected.npz"))
 TOLERANCE = 1e-4  # of the largest value of an array
+# The weights of this layer go by another name in the file, so that a filler draws them.
+BY_CHANCE = {"gemhunt_coins": {"ip2", "softmax"}}
 pytestmark = pytest.mark.assets
 
 
@@ -45,6 +47,8 @@ def test_model(name: str) -> None:
 
     for key, array in expected.items():
         kind, _, blob = key.partition("/")
+        if kind != "shape" and blob in BY_CHANCE.get(name, ()):
+            continue
         if kind == "shape":
             assert net.blobs[blob].data.shape == tuple(array), f"shape of '{blob}'"
         elif kind in ("out", "mid"):
