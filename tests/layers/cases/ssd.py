@@ -83,6 +83,12 @@ TRUTH = annotations((0, 1), (0, 2), (1, 3), difficult=1)
 BOX = 'type: "MultiBoxLoss" multibox_loss_param { num_classes: 4 code_type: CENTER_SIZE '
 PRIOR = 'type: "PriorBox" prior_box_param { '
 OUT = 'type: "DetectionOutput" detection_output_param { num_classes: 4 code_type: CENTER_SIZE '
+REGION = 'type: "RegionLoss" region_loss_param { num_class: 3 num: 2 biases: 1 biases: 2'
+    " biases: 3 biases: 1 rescore: 0 }"
+YOLOV3 = (
+    'type: "Yolov3" yolov3_param { num_class: 3 num: 2 biases: 10 biases: 20 biases: 30 biases: 10 biases: 50'
+    " biases: 60 mask: 0 mask: 2 anchors_scale: 16 use_logic_gradient: true }"
+)
 FILLERS = 'slope_filler { type: "uniform" min: 0.5 max: 2 } bias_filler { type: "gaussian" }'
 
 
@@ -253,4 +259,21 @@ CASES = [
         'type: "ConvolutionDepthwise" convolution_param { num_output: 6 kernel_size: 2 }',
         [(2, 3, 4, 5)],
     ),
+    Case(
+        "yolo_detection_output",
+        'type: "YoloDetectionOutput" yolo_detection_output_param { num_classes: 3 num_box: 2'
+        " biases: 1 biases: 2 biases: 3 biases: 1 confidence_threshold: 0.3 }",
+        [(2, 16, 4, 5), (2, 16, 2, 3)],
+        gradcheck=False,
+    ),
+    Case(
+        "yolov3_detection_output",
+        'type: "Yolov3DetectionOutput" yolov3_detection_output_param { num_classes: 3 num_box: 2'
+        " biases: 10 biases: 20 biases: 30 biases: 10 biases: 50 biases: 60 biases: 70 biases: 20"
+        " mask: 2 mask: 3 mask: 0 mask: 1 anchors_scale: 16 anchors_scale: 8 confidence_threshold: 0.5 }",
+        [(2, 16, 3, 2), (2, 16, 6, 4)],
+        gradcheck=False,
+    ),
+    Case("region_loss", REGION, [(2, 16, 4, 5), yolo_truth(2)], gradcheck=False),
+    Case("yolov3", YOLOV3, [(2, 16, 4, 5), yolo_truth(2)], gradcheck=False),
 ]

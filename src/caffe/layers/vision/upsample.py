@@ -122,7 +122,7 @@ class Upsample(TensorLayer):
             if low < 0 or high >= most:
                 wrong = int(high) if high >= most else int(low)
                 raise self.error(
-                    f"positions in the mask must be in [0, {most - 1}] (top {size[0]}×{size[1]}); got {wrong}",
+                    f"the mask must be in [0, {most - 1}] (top {size[0]}×{size[1]}), got {wrong}",
                     fix="Use the scale of the pooling that made the mask",
                 )
         else:
