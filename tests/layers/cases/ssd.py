@@ -83,8 +83,10 @@ TRUTH = annotations((0, 1), (0, 2), (1, 3), difficult=1)
 BOX = 'type: "MultiBoxLoss" multibox_loss_param { num_classes: 4 code_type: CENTER_SIZE '
 PRIOR = 'type: "PriorBox" prior_box_param { '
 OUT = 'type: "DetectionOutput" detection_output_param { num_classes: 4 code_type: CENTER_SIZE '
-REGION = 'type: "RegionLoss" region_loss_param { num_class: 3 num: 2 biases: 1 biases: 2'
+REGION = (
+    'type: "RegionLoss" region_loss_param { num_class: 3 num: 2 biases: 1 biases: 2'
     " biases: 3 biases: 1 rescore: 0 }"
+)
 YOLOV3 = (
     'type: "Yolov3" yolov3_param { num_class: 3 num: 2 biases: 10 biases: 20 biases: 30 biases: 10 biases: 50'
     " biases: 60 mask: 0 mask: 2 anchors_scale: 16 use_logic_gradient: true }"
