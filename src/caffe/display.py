@@ -216,6 +216,8 @@ def _count(number: int) -> str:
 
 
 def _bytes(number: int) -> str:
+    if not number:
+        return ""
     if number < 1 << 20:
         return f"{number / 1024:.1f} KiB"
     return f"{number / (1 << 20):.1f} MiB"
