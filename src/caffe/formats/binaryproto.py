@@ -12,14 +12,13 @@ import mmap
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any, BinaryIO
 
-import numpy as np
 import numpy.typing as npt
+from google.protobuf.message import DecodeError, Message
 
 from caffe.errors import CaffeError, DataError, FileAccessError, MissingFileError, SnapshotError, WeightsError
-from caffe.formats import atomic, wire
+from caffe.formats import atomic, blobproto, wire
 from caffe.formats.wire import LENGTH, VARINT, WireError
 from caffe.proto import caffe_pb2
 
@@ -92,7 +91,7 @@ def read_blob(path: str | os.PathLike[str]) -> Array:
     """
     data = _mapped(path, DataError)
     try:
-        return _read_blob(data, 0, len(data))[0]
+        return blobproto.read(data, 0, len(data))[0]
     except WireError as error:
         raise _broken(error, os.fspath(path), DataError) from error
 
@@ -108,12 +107,33 @@ def read_solver_state(path: str | os.PathLike[str]) -> SolverState:
             elif number == 2 and kind == LENGTH:
                 state.learned_net = _text(data, first, last)
             elif number == 3 and kind == LENGTH:
-                state.history.append(_read_blob(data, first, last)[0])
+                state.history.append(blobproto.read(data, first, last)[0])
             elif number == 4 and kind == VARINT:
                 state.current_step = wire.signed(value)
     except WireError as error:
         raise _broken(error, os.fspath(path), SnapshotError) from error
     return state
+
+
+def read_net(path: str | os.PathLike[str]) -> caffe_pb2.NetParameter:
+    """The whole message of a .caffemodel that was written with BVLC's schema, as protobuf parses it.
+
+    For weights of any fork see :func:`read_weights`. Raises MissingFileError, FileAccessError, WeightsError.
+    """
+    data = _mapped(path, WeightsError)
+    try:
+        return caffe_pb2.NetParameter.FromString(bytes(data))
+    except DecodeError as error:
+        read_weights(path)  # says better what is wrong, if the file is damaged
+        raise WeightsError(
+            "must be a NetParameter of BVLC's schema; got one of another fork", file=os.fspath(path)
+        ) from error
+
+
+def write(path: str | os.PathLike[str], message: Message) -> None:
+    """Write a message of any type, whole or not at all. Raises FileAccessError."""
+    with atomic.replacing(path) as temporary:
+        temporary.write_bytes(message.SerializePartialToString())
 
 
 def write_weights(
@@ -144,7 +164,7 @@ def write_weights(
                 del skeleton.blobs[:]
             first, rest = _split_at(skeleton.SerializePartialToString(), 7)
             gradients: Sequence[Array | None] = diffs[i] if diffs is not None else [None] * len(blobs[i])
-            parts = [_blob_parts(b, d) for b, d in zip(blobs[i], gradients)]
+            parts = [blobproto.parts(b, d) for b, d in zip(blobs[i], gradients)]
             nested = [_as_field(7, part) for part in parts]
             _write_parts(out, _as_field(100, [first, *(p for n in nested for p in n), rest]))
         out.write(behind)
@@ -153,7 +173,7 @@ def write_weights(
 def write_blob(path: str | os.PathLike[str], values: Array) -> None:
     """Write a file of one BlobProto, such as a mean. Raises FileAccessError."""
     with atomic.replacing(path) as temporary, open(temporary, "wb") as out:
-        _write_parts(out, _blob_parts(values))
+        _write_parts(out, blobproto.parts(values))
 
 
 def write_solver_state(
@@ -165,7 +185,7 @@ def write_solver_state(
     with atomic.replacing(path) as temporary, open(temporary, "wb") as out:
         out.write(header.SerializeToString())
         for values in history:
-            _write_parts(out, _as_field(3, _blob_parts(values)))
+            _write_parts(out, _as_field(3, blobproto.parts(values)))
         out.write(footer.SerializeToString())
 
 
@@ -252,129 +272,19 @@ def _read_v0_layer(data: memoryview, start: int, end: int, layer: LayerWeights) 
 
 def _add_blob(data: memoryview, first: int, last: int, layer: LayerWeights) -> None:
     try:
-        values, diff = _read_blob(data, first, last)
+        values, diff = blobproto.read(data, first, last)
     except WireError as error:
         raise WireError(f"blob {len(layer.blobs)} {error}", error.offset) from error
     layer.blobs.append(values)
     layer.diffs.append(diff)
 
 
-def _read_blob(data: memoryview, start: int, end: int) -> tuple[Array, Array | None]:
-    """Data and diff of a BlobProto."""
-    shape: list[int] | None = None
-    old: dict[int, int] = {}
-    raw: dict[int, tuple[int, int]] = {}
-    raw_types = {12: 1, 13: 1}
-    pieces: dict[int, list[Array]] = {}
-    at = start
-    while at < end:
-        for number, kind, value, first, last in wire.fields(data, at, end):
-            at = last
-            if number in (5, 6, 8, 9):
-                dtype = "<f4" if number < 7 else "<f8"
-                if kind == LENGTH:
-                    if (last - first) % int(dtype[2]):
-                        raise WireError(f"must hold values of {dtype[2]} bytes; got {last - first}", first)
-                    pieces.setdefault(number, []).append(np.frombuffer(data[first:last], dtype))
-                elif kind != VARINT:
-                    # not packed: a run of tags and values, read at once
-                    run, at = _unpacked(data, first - 1, end, dtype)
-                    pieces.setdefault(number, []).append(run)
-                    break
-            elif number == 7 and kind == LENGTH:
-                shape = _read_shape(data, first, last)
-            elif number <= 4 and kind == VARINT:
-                old[number] = wire.signed(value)
-            elif number in (10, 11) and kind == VARINT:
-                raw_types[number + 2] = value
-            elif number in (12, 13) and kind == LENGTH:
-                raw[number] = first, last
-    for number, (first, last) in raw.items():
-        pieces[number] = [_raw_values(data, first, last, raw_types[number])]
-    if old:
-        shape = [old.get(i, 0) for i in (1, 2, 3, 4)]
-    values = _chosen(pieces, (8, 5, 12))
-    diff = _chosen(pieces, (9, 6, 13))
-    count = prod(shape or ())
-    if values is None:
-        if count:
-            raise WireError(f"must hold {count} values for its shape {shape or ()}; got none", end)
-        values = np.zeros(0, np.float32)
-    for array in (values, diff):
-        if array is not None and array.size != count:
-            raise WireError(f"must hold {count} values for its shape {shape or ()}; got {array.size}", end)
-    return values.reshape(shape or ()), diff.reshape(shape or ()) if diff is not None else None
-
-
-def _chosen(pieces: dict[int, list[Array]], numbers: Iterable[int]) -> Array | None:
-    """The values of the first of these fields that has any."""
-    for number in numbers:
-        found = pieces.get(number, [])
-        if sum(piece.size for piece in found):
-            return found[0] if len(found) == 1 else np.concatenate(found)
-    return None
-
-
-def _raw_values(data: memoryview, first: int, last: int, kind: int) -> Array:
-    """NVIDIA's values in bytes: of float64, float32 or float16."""
-    dtype = {0: "<f8", 1: "<f4", 2: "<f2"}.get(kind)
-    if dtype is None:
-        raise WireError(f"must be of float64, float32 or float16; got type {kind}", first)
-    if (last - first) % int(dtype[2]):
-        raise WireError(f"must hold values of {dtype[2]} bytes; got {last - first}", first)
-    return np.frombuffer(data[first:last], dtype)
-
-
-def _unpacked(data: memoryview, at: int, end: int, dtype: str) -> tuple[Array, int]:
-    """The values of a field that stands as often as it has values, from the tag at ``at`` on."""
-    record = np.dtype([("tag", "u1"), ("value", dtype)])
-    records = np.frombuffer(data[at:end], record, count=(end - at) // record.itemsize)
-    other = np.flatnonzero(records["tag"] != records["tag"][0])
-    run = records["value"][: other[0] if other.size else None]
-    return run.copy(), at + len(run) * record.itemsize
-
-
-def _read_shape(data: memoryview, start: int, end: int) -> list[int]:
-    sizes: list[int] = []
-    for number, kind, value, first, last in wire.fields(data, start, end):
-        if number == 1 and kind == VARINT:
-            sizes.append(wire.signed(value))
-        elif number == 1 and kind == LENGTH:
-            while first < last:
-                value, first = wire.varint(data, first, last)
-                sizes.append(wire.signed(value))
-    if any(size < 0 for size in sizes):
-        raise WireError(f"must have a shape of sizes that are not negative; got {sizes}", start)
-    return sizes
-
-
-Part = bytes | memoryview
-
-
-def _blob_parts(values: Array, diff: Array | None = None) -> list[Part]:
-    """A BlobProto's bytes in pieces, arrays uncopied."""
-    double = values.dtype == np.float64
-    parts: list[Part] = []
-    shape = caffe_pb2.BlobShape(dim=values.shape).SerializeToString()
-    shape_field: list[Part] = [wire.tag(7, LENGTH), wire.encode_varint(len(shape)), shape]
-    numbers = (8, 9) if double else (5, 6)
-    if double:
-        parts += shape_field
-    for number, array in zip(numbers, (values, diff)):
-        if array is not None and array.size:
-            flat = np.ascontiguousarray(array, "<f8" if double else "<f4").reshape(-1)
-            parts += [wire.tag(number, LENGTH), wire.encode_varint(flat.nbytes), flat.data.cast("B")]
-    if not double:
-        parts += shape_field
-    return parts
-
-
-def _as_field(number: int, parts: Sequence[Part]) -> list[Part]:
+def _as_field(number: int, parts: Sequence[blobproto.Part]) -> list[blobproto.Part]:
     size = sum(len(part) for part in parts)
     return [wire.tag(number, LENGTH), wire.encode_varint(size), *parts]
 
 
-def _write_parts(out: BinaryIO, parts: Iterable[Part]) -> None:
+def _write_parts(out: BinaryIO, parts: Iterable[blobproto.Part]) -> None:
     for part in parts:
         out.write(part)
 

@@ -25,12 +25,14 @@ _M = TypeVar("_M", bound=Message)
 class NetFile:
     """A net and where its layers were written.
 
-    ``lines`` holds the line number of each entry of ``param.layer`` (or ``param.layers``), in order.
+    ``lines`` holds the line number of each entry of ``param.layer`` (or ``param.layers``), in order;
+    ``input_line`` is where the net's inputs are, if they are fields of the net.
     """
 
     param: caffe_pb2.NetParameter
     file: str | None = None
     lines: list[int] = field(default_factory=list)
+    input_line: int = 1
 
 
 def read_net(path: str | os.PathLike[str], *, permissive: bool | None = None) -> NetFile:
@@ -46,7 +48,8 @@ def read_net(path: str | os.PathLike[str], *, permissive: bool | None = None) ->
 def parse_net(text: str, *, file: str | None = None, permissive: bool | None = None) -> NetFile:
     """The net in a text; ``file`` is where it came from. See :func:`read_net`."""
     param = parse(text, caffe_pb2.NetParameter(), file=file, permissive=permissive)
-    return NetFile(param, file, layer_lines(text))
+    source = Source(text)
+    return NetFile(param, file, [block.line for block in source.layers], source.first_line_of("input"))
 
 
 def read_solver(path: str | os.PathLike[str], *, permissive: bool | None = None) -> caffe_pb2.SolverParameter:
@@ -198,6 +201,11 @@ class Source:
             elif kind == "word":
                 key, key_at = token, position
         return found
+
+    def first_line_of(self, key: str) -> int:
+        """The line where a field first stands at the start of a line; 1 if nowhere."""
+        match = re.search(rf"^\s*{key}\s*:", self.text, re.MULTILINE)
+        return self.line_at(match.end()) if match else 1
 
     def layer_at(self, line: int) -> LayerBlock | None:
         """The layer whose block holds a line."""

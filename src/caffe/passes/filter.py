@@ -1,4 +1,4 @@
-"""Which layers belong to a net in a given state: phase, level and stages against include and exclude rules."""
+"""Which layers belong to a net in a given state: phase, level and stages against their rules."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def meets(state: caffe_pb2.NetState, rule: caffe_pb2.NetStateRule) -> bool:
 
 
 def included(layer: caffe_pb2.LayerParameter, state: caffe_pb2.NetState) -> bool:
-    """Whether a layer belongs to a net in this state. Raises NetError for include and exclude rules together."""
+    """Whether a layer belongs to a net in this state. Raises NetError for both kinds of rules."""
     if layer.include and layer.exclude:
         raise NetError(
-            "a layer takes include rules or exclude rules; got both",
+            "must have include rules or exclude rules; got both",
             layer=layer.name,
             type=layer.type,
             field="exclude",
-            fix="Keep one kind",
+            fix="Keep one kind.",
         )
     if layer.include:
         return any(meets(state, rule) for rule in layer.include)

@@ -1,16 +1,121 @@
-"""Upgrades of old definitions."""
+"""Old definitions brought to the present form: nets of versions 0 and 1, net inputs, solver types."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+from caffe.errors import NetError, SolverError
 from caffe.formats.prototxt import NetFile
+from caffe.passes import upgrade_v0, upgrade_v1
 from caffe.proto import caffe_pb2
+
+SOLVER_TYPES = {
+    caffe_pb2.SolverParameter.SGD: "SGD",
+    caffe_pb2.SolverParameter.NESTEROV: "Nesterov",
+    caffe_pb2.SolverParameter.ADAGRAD: "AdaGrad",
+    caffe_pb2.SolverParameter.RMSPROP: "RMSProp",
+    caffe_pb2.SolverParameter.ADADELTA: "AdaDelta",
+    caffe_pb2.SolverParameter.ADAM: "Adam",
+}
 
 
 def upgrade_net(net: NetFile) -> bool:
-    """Upgrade a net in place."""
-    return False
+    """Bring a net of any version to the present form, in place; returns whether anything changed.
+
+    ``net.lines`` stays parallel to ``net.param.layer``. Raises NetError for what cannot be brought over.
+    """
+    steps = (
+        upgrade_v0.upgrade,
+        upgrade_v1.upgrade_transformations,
+        upgrade_v1.upgrade,
+        upgrade_input,
+        upgrade_batch_norm,
+    )
+    changed = False
+    for step in steps:
+        changed |= step(net)
+    return changed
 
 
-def upgrade_solver(param: caffe_pb2.SolverParameter) -> bool:
-    """Upgrade a solver in place."""
-    return False
+def upgrade_input(net: NetFile) -> bool:
+    """Turn ``input`` with ``input_shape`` or ``input_dim`` into an Input layer at the front, in place."""
+    param = net.param
+    if not param.input:
+        return False
+    made = {top for layer in param.layer for top in layer.top}
+    if not param.input_shape and not param.input_dim and made.issuperset(param.input):
+        param.ClearField("input")  # beside an Input layer that has them
+        return True
+    shapes = [list(shape.dim) for shape in param.input_shape]
+    if not shapes:
+        sizes = list(param.input_dim)
+        shapes = [sizes[i : i + 4] for i in range(0, len(sizes), 4)]
+    if len(shapes) != len(param.input) or any(not s for s in shapes) or _odd(param):
+        raise NetError(
+            f"must have one input_shape, or four input_dim, for each input; got {len(param.input)} inputs,"
+            f" {len(param.input_shape)} input_shape and {len(param.input_dim)} input_dim",
+            file=net.file,
+            line=net.input_line,
+            field="input",
+        )
+    rest = [_copy(layer) for layer in param.layer]
+    del param.layer[:]
+    layer = param.layer.add(name="input", type="Input", top=param.input)
+    for shape in shapes:
+        layer.input_param.shape.add(dim=shape)
+    param.layer.extend(rest)
+    for name in ("input", "input_shape", "input_dim"):
+        param.ClearField(name)
+    net.lines = [net.input_line, *net.lines]
+    return True
+
+
+def _odd(param: caffe_pb2.NetParameter) -> bool:
+    return not param.input_shape and len(param.input_dim) % 4 != 0
+
+
+def _copy(layer: caffe_pb2.LayerParameter) -> caffe_pb2.LayerParameter:
+    copy = caffe_pb2.LayerParameter()
+    copy.CopyFrom(layer)
+    return copy
+
+
+def upgrade_batch_norm(net: NetFile) -> bool:
+    """Keep BatchNorm's three statistics from being learned, where a net has ParamSpecs for them, in place."""
+    changed = False
+    for layer in net.param.layer:
+        if layer.type == "BatchNorm" and len(layer.param) == 3:
+            for spec in layer.param:
+                changed |= (spec.lr_mult, spec.decay_mult) != (0, 0)
+                spec.lr_mult = spec.decay_mult = 0
+    return changed
+
+
+def upgrade_solver(param: caffe_pb2.SolverParameter, file: str | os.PathLike[str] | None = None) -> bool:
+    """Bring a solver definition to the present form, in place; returns whether anything changed.
+
+    ``solver_type`` becomes ``type``; and where the definition's ``file`` is given, a snapshot_prefix that is
+    missing or a folder becomes one named after the file. Raises SolverError if both types are given.
+    """
+    changed = False
+    if param.HasField("solver_type"):
+        if param.HasField("type"):
+            raise SolverError(
+                f"must be given as type or as solver_type; got both, '{param.type}' and"
+                f" {caffe_pb2.SolverParameter.SolverType.Name(param.solver_type)}",
+                file=file,
+                field="solver_type",
+                fix="Keep type.",
+            )
+        param.type = SOLVER_TYPES[param.solver_type]
+        param.ClearField("solver_type")
+        changed = True
+    if file is not None:
+        if not param.HasField("snapshot_prefix"):
+            param.snapshot_prefix = os.fspath(Path(file).with_suffix(""))
+            changed = True
+        elif os.path.isdir(param.snapshot_prefix):
+            param.snapshot_prefix = os.path.join(param.snapshot_prefix, Path(file).stem)
+            changed = True
+    return changed

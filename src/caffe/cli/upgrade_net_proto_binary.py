@@ -1,0 +1,35 @@
+"""caffe upgrade_net_proto_binary: old weights in the present form."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from caffe import logs
+from caffe.cli.gflags import GflagsCommand, run
+from caffe.formats import binaryproto
+from caffe.formats.prototxt import NetFile
+from caffe.passes.upgrade import upgrade_net
+
+
+@click.command("upgrade_net_proto_binary", cls=GflagsCommand)
+@click.argument("input")
+@click.argument("output")
+def command(input: str, output: str) -> None:
+    """Write the net and weights of the caffemodel INPUT, of any version, to OUTPUT in the present form."""
+    net = NetFile(binaryproto.read_net(input), input)
+    if not upgrade_net(net):
+        logs.error(f"File already in latest proto format: {input}")
+    binaryproto.write(output, net.param)
+    logs.info(f"Wrote upgraded NetParameter binary proto to {output}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    return run(command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
