@@ -252,8 +252,10 @@ def test_real_files():
     """Blobs of real nets of versions 0 to 2 come in the order that the original gives them."""
     seen = {"v0": 0, "v1": 0, "v2": 0}
     with gzip.open(assets("reference", "zoo_shapes.jsonl.gz"), "rt") as records:
-        for line in records:
+        for i, line in enumerate(records):
             record = json.loads(line)
+            if i % 8 and "layers" not in assets("zoo", *record["file"].split("/")).read_text("latin-1"):
+                continue  # all old ones, and some of the many of today
             net = prototxt.read_net(assets("zoo", *record["file"].split("/")))
             old = net.param.layers
             seen["v0" if any(x.HasField("layer") for x in old) else "v1" if old else "v2"] += 1
