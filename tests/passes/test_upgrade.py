@@ -238,16 +238,6 @@ def test_solver_with_both_types():
         upgrade_solver(parse_solver('type: "Adam" solver_type: SGD'))
 
 
-def test_snapshot_prefixes(tmp_path):
-    solver = parse_solver("base_lr: 1")
-    assert upgrade_solver(solver, "some/solver.prototxt")
-    assert solver.snapshot_prefix == "some/solver"
-    solver.snapshot_prefix = str(tmp_path)
-    assert upgrade_solver(solver, "some/solver.prototxt")
-    assert solver.snapshot_prefix == str(tmp_path / "solver")
-    assert not upgrade_solver(solver, "some/solver.prototxt")
-
-
 def test_real_files():
     """Blobs of real nets of versions 0 to 2 come in the order that the original gives them."""
     seen = {"v0": 0, "v1": 0, "v2": 0}

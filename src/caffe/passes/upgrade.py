@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from caffe.errors import NetError, SolverError
 from caffe.formats.prototxt import NetFile
 from caffe.passes import upgrade_v0, upgrade_v1
@@ -92,30 +89,20 @@ def upgrade_batch_norm(net: NetFile) -> bool:
     return changed
 
 
-def upgrade_solver(param: caffe_pb2.SolverParameter, file: str | os.PathLike[str] | None = None) -> bool:
-    """Bring a solver definition to the present form, in place; returns whether anything changed.
+def upgrade_solver(param: caffe_pb2.SolverParameter) -> bool:
+    """Bring a solver definition to the present form, in place: ``solver_type`` becomes ``type``.
 
-    ``solver_type`` becomes ``type``; and where the definition's ``file`` is given, a snapshot_prefix that is
-    missing or a folder becomes one named after the file. Raises SolverError if both types are given.
+    Returns whether anything changed. Raises SolverError if both are given.
     """
-    changed = False
-    if param.HasField("solver_type"):
-        if param.HasField("type"):
-            raise SolverError(
-                f"must be given as type or as solver_type; got both, '{param.type}' and"
-                f" {caffe_pb2.SolverParameter.SolverType.Name(param.solver_type)}",
-                file=file,
-                field="solver_type",
-                fix="Keep type.",
-            )
-        param.type = SOLVER_TYPES[param.solver_type]
-        param.ClearField("solver_type")
-        changed = True
-    if file is not None:
-        if not param.HasField("snapshot_prefix"):
-            param.snapshot_prefix = os.fspath(Path(file).with_suffix(""))
-            changed = True
-        elif os.path.isdir(param.snapshot_prefix):
-            param.snapshot_prefix = os.path.join(param.snapshot_prefix, Path(file).stem)
-            changed = True
-    return changed
+    if not param.HasField("solver_type"):
+        return False
+    if param.HasField("type"):
+        raise SolverError(
+            f"must be given as type or as solver_type; got both, '{param.type}' and"
+            f" {caffe_pb2.SolverParameter.SolverType.Name(param.solver_type)}",
+            field="solver_type",
+            fix="Keep type.",
+        )
+    param.type = SOLVER_TYPES[param.solver_type]
+    param.ClearField("solver_type")
+    return True
