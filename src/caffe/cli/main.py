@@ -11,7 +11,7 @@ import click
 
 from caffe.cli import gflags
 
-_NOT_COMMANDS = {"__init__", "main", "gflags", "devices", "progress"}
+_NOT_COMMANDS = {"__init__", "main", "gflags", "devices", "progress", "train_progress"}
 _FILES = {"test": "test_net", "time": "time_net"}
 """Commands whose file has another name."""
 

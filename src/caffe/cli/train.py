@@ -101,7 +101,7 @@ def _solver(flags: dict[str, Any]) -> Solver:
 
 def _run(solver: Solver, flags: dict[str, Any]) -> int:
     from caffe import logs
-    from caffe.cli import progress
+    from caffe.cli import train_progress
     from caffe.solvers.callbacks import Callback
     from caffe.solvers.metrics import Metrics, TensorBoard
     from caffe.solvers.signals import Action, SignalActions
@@ -111,8 +111,8 @@ def _run(solver: Solver, flags: dict[str, Any]) -> int:
         callbacks.append(Metrics(solver.param.snapshot_prefix, append=solver.iter > 0, start_iter=solver.iter))
     if flags["tensorboard"]:
         callbacks.append(TensorBoard(flags["tensorboard"]))
-    if progress.wanted(flags["progress"]):
-        callbacks.append(progress.ProgressBar(solver))
+    if train_progress.wanted(flags["progress"]):
+        callbacks.append(train_progress.TrainProgress(solver))
     signals = SignalActions(Action(flags["sigint_effect"]), Action(flags["sighup_effect"]))
     solver.action = signals.take
     logs.info("Starting Optimization")

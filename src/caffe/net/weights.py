@@ -16,6 +16,7 @@ from caffe import logs
 from caffe.blob import Blob, Shape
 from caffe.errors import CaffeError, WeightsError
 from caffe.formats import binaryproto, hdf5
+from caffe.proto import caffe_pb2
 
 if TYPE_CHECKING:
     from caffe.net.net import Net
@@ -157,7 +158,9 @@ def save(net: Net, path: PathLike, write_diff: bool = False) -> None:
         return
     arrays = [[_values(b) for b in s.layer.blobs] for s in net.steps]
     diffs = [[b.diff for b in s.layer.blobs] for s in net.steps] if write_diff else None
-    binaryproto.write_weights(path, net.to_proto(), arrays, diffs)
+    skeleton = caffe_pb2.NetParameter(name=net.name)
+    skeleton.layer.extend(s.layer.param for s in net.steps)
+    binaryproto.write_weights(path, skeleton, arrays, diffs)
 
 
 def save_hdf5(net: Net, path: PathLike, write_diff: bool = False) -> None:
