@@ -17,8 +17,8 @@ class Scale(TensorLayer):
 
     bottom: x (any shape), and s, if it is not learned.
     top: y of x's shape.
-    blobs: s, unless it is a bottom (``num_axes`` axes of x from ``axis`` on; all the rest for −1, a scalar for 0),
-    then b (s's shape) with ``bias_term``. ``filler`` fills s with 1 by default.
+    blobs: s, unless it is a bottom (``num_axes`` axes of x from ``axis`` on; all the rest for −1, a scalar
+    for 0), then b (s's shape) with ``bias_term``. ``filler`` fills s with 1 by default.
     Differs from Caffe: nothing known. Source: BVLC ``Scale``.
     """
 
@@ -45,6 +45,10 @@ class Scale(TensorLayer):
         return specs
 
     def compute(self, x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        if scale.dim() == 1 and self._trailing == x.dim() - 2:
+            # A batch normalization by mean 0 and variance 1: one pass forward, one backward.
+            zeros, unit = scale.new_zeros(scale.shape), scale.new_ones(scale.shape)
+            return torch.batch_norm(x, scale, bias, zeros, unit, False, 0.0, 0.0, False)
         ones = (1,) * self._trailing
         scale = scale.reshape(*scale.shape, *ones)
         if bias is None:

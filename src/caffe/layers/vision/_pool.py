@@ -124,11 +124,6 @@ def stochastic_pool(x: torch.Tensor, pool: Pool, train: bool) -> torch.Tensor:
     return windows.gather(-1, reached.to(torch.uint8).argmax(-1, keepdim=True)).squeeze(-1)
 
 
-def global_average(x: torch.Tensor) -> torch.Tensor:
-    """The mean over all spatial axes, kept with size 1."""
-    return x.mean(tuple(range(2, x.dim())), keepdim=True)
-
-
 def describe(spatial: Shape, pool: Pool) -> str:
     """The numbers of an input that is too small, for an error."""
     return (

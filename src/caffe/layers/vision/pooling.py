@@ -7,6 +7,7 @@ import torch
 from caffe.blob import Shape
 from caffe.layers.vision import _pool
 from caffe.layers.vision._pool import Pool
+from caffe.layers.vision._side_padding import SidePool, average_pool, read_sides
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import TensorLayer
 
@@ -15,12 +16,15 @@ class Pooling(TensorLayer):
     """Each channel's windows become one value each: the largest (MAX), the mean (AVE), or one drawn by chance
     (STOCHASTIC: with probability x / Σx in training; Σx² / Σx in testing).
 
-    The number of windows along an axis is ⌈(size + 2·pad − kernel) / stride⌉ + 1 (⌊ ⌋ for ``round_mode: FLOOR``), less
-    the last one where there is padding and it would start behind size + pad. AVE divides by the window's size, clipped
-    to size + pad, so zeros of the padding count. Of equal values in a MAX window the first gets the gradient.
+    The number of windows along an axis is ⌈(size + 2·pad − kernel) / stride⌉ + 1 (⌊ ⌋ for ``round_mode:
+    FLOOR``), less the last one where there is padding and it would start behind size + pad. AVE divides by
+    the window's size, clipped to size + pad, so zeros of the padding count. Of equal values in a MAX window
+    the first gets the gradient.
 
     bottom: x (N × C × H × W, or 1 to 3 spatial axes).
     top: y (N × C × H′ × W′); for MAX also, if wanted, the place of each value in its H·W plane, as a float.
+    Forks: ``ceil_mode: false`` is FLOOR; pad_l, pad_r, pad_t, pad_b pad each side, ``pad_type: 1`` as TensorFlow's SAME;
+    AVE_EXC_PAD (or ``avg_include_pad: false``) counts no padding.
     Differs from Caffe: 1 and 3 spatial axes work; STOCHASTIC works on the CPU; ``engine`` chooses nothing.
     Source: BVLC ``Pooling``; Zeiler & Fergus 2013 for STOCHASTIC.
     """
@@ -29,6 +33,7 @@ class Pooling(TensorLayer):
 
     pool: Pool
     _regular: bool
+    _count_padding: bool
 
     def check(self, shape: Shape) -> None:
         p = self.param.pooling_param
@@ -51,6 +56,9 @@ class Pooling(TensorLayer):
                 field="kernel_size",
             )
         self._regular = self.pool.regular(spatial)
+        self._count_padding = p.pool == _pool.AVE and p.avg_include_pad
+        if not self._count_padding and p.pool not in (_pool.MAX, _pool.STOCHASTIC) and len(spatial) != 2:
+            raise self.shape_error(f"averages without the padding are for 2 spatial axes; got {list(shape)}")
 
     def _method(self) -> str:
         return caffe_pb2.PoolingParameter.PoolMethod.Name(self.param.pooling_param.pool)
@@ -61,13 +69,20 @@ class Pooling(TensorLayer):
         axes = len(spatial)
         stride = self._sizes("stride", "stride_h", "stride_w", axes, least=1)
         pad = self._sizes("pad", "pad_h", "pad_w", axes, least=0)
-        ceil = p.round_mode == caffe_pb2.PoolingParameter.CEIL
+        if p.HasField("ceil_mode") and p.HasField("round_mode"):
+            raise self.error("must not be given together with round_mode: they are of different forks", field="ceil_mode")
+        ceil = p.round_mode == caffe_pb2.PoolingParameter.CEIL and p.ceil_mode
         if not p.global_pooling:
             if not (p.HasField("kernel_size") or p.HasField("kernel_h") or p.HasField("kernel_w")):
                 raise self.error(
                     "must be given (or kernel_h and kernel_w, or global_pooling)", field="kernel_size"
                 )
-            return Pool(self._sizes("kernel_size", "kernel_h", "kernel_w", axes, least=1), stride, pad, ceil)
+            kernel = self._sizes("kernel_size", "kernel_h", "kernel_w", axes, least=1)
+            sides = read_sides(self, p, spatial, kernel, stride)
+            if sides is None:
+                return Pool(kernel, stride, pad, ceil)
+            before, after = (tuple(side[i] for side in sides) for i in (0, 1))
+            return SidePool(kernel, stride, before, ceil, after, same=p.pad_type == 1)
         for field in ("kernel_size", "kernel_h", "kernel_w"):
             if p.HasField(field):
                 raise self.error(
@@ -104,6 +119,6 @@ class Pooling(TensorLayer):
             return y, mask.to(x.dtype)
         if p.pool == _pool.STOCHASTIC:
             return _pool.stochastic_pool(x, self.pool, self.phase == caffe_pb2.TRAIN)
-        if p.global_pooling:
-            return _pool.global_average(x)
+        if isinstance(self.pool, SidePool) or not self._count_padding:
+            return average_pool(x, self.pool, self._count_padding)
         return _pool.average_pool(x, self.pool, self._regular)
