@@ -91,6 +91,11 @@ BROKEN = {
     ),
     "not a number": ('layer { lrn_param { alpha: "x" } }', ["field 'alpha'", "must be a number"]),
     "not a string": ("layer { name: conv1 }", ["field 'name'", "must be a string in quotes", "conv1"]),
+    "out of range": ("layer { convolution_param { pad: -1 } }", ["field 'pad'", "range", "got -1"]),
+    "an old type in layer": ("layer { type: RELU }", ["must be a string in quotes", "'layers'"]),
+    "a quote missing": ('layer {\n name: "a\n}', ["f.prototxt:2", "'name'", "quote"]),
+    "an enum's number": ("layer { pooling_param { pool: 7 } }", ["field 'pool'", "got 7"]),
+    "a decimal comma": ("layer { relu_param { negative_slope: 0,1 } }", ["written with a point"]),
     "given twice": (
         "layer { pooling_param { stride: 1\n stride: 2 } }",
         ["field 'stride'", "must be given once"],

@@ -274,8 +274,19 @@ def _explained(
     elif match := re.search(r"Couldn't parse (integer|float|bool)\w*: (.*)", text):
         kinds = {"integer": "an integer", "float": "a number", "bool": "true or false"}
         detail = f"must be {kinds[match[1]]}; got {match[2].strip()!r}"
+    elif match := re.search(r"Value out of range: (.*)", text):
+        detail = f"must be an integer of the field's range (none below 0 for sizes); got {match[1]}"
     elif match := re.search(r"Expected string but found: (.*)", text):
-        detail = f"must be a string in quotes; got {match[1].strip(chr(39))}"
+        got = match[1].strip("'")
+        detail = f"must be a string in quotes; got {got}"
+        if name == "type" and got.isupper():
+            fix = "Types of capitals belong to blocks called 'layers', types in quotes to 'layer'."
+    elif "missing ending quote" in text:
+        detail = "must end with a quote on the same line"
+    elif match := re.search(r"has no value with number (.*?)\.?$", text):
+        detail = f"must be one of the names or numbers of its kind; got {match[1]}"
+    elif match := re.search(r"Expected identifier or number, got (.*)\.", text):
+        detail, name = f"must have the name of a field here; got '{match[1]}'", None
     elif match := re.search(r'Expected "(.*?)"', text):
         detail = f"must have '{match[1]}' here; got {source.line(line).strip()!r}" if line else detail
         name = None
@@ -292,6 +303,8 @@ def _explained(
 
 
 def _hint_for_field(kind: str, name: str) -> str | None:
+    if name.isdigit():
+        return "Decimal numbers are written with a point, lists as [1, 2]."
     if name in forks.FIELDS:
         return f"This field belongs to {forks.FIELDS[name]}, which is not supported."
     descriptor = caffe_pb2.DESCRIPTOR.message_types_by_name.get(kind.split(".")[0])
