@@ -47,9 +47,7 @@ def write(solver: Solver) -> tuple[Path, Path]:
         logs.info(f"Snapshotting solver state to {kind} file {state}")
         history = [memory.on(torch.device("cpu")).numpy() for memory in solver.update.history]
         codec = hdf5 if hdf else binaryproto
-        codec.write_solverstate(
-            state, binaryproto.SolverState(solver.iter, str(model), solver.policy.current_step, history)
-        )
+        codec.write_solver_state(state, solver.iter, str(model), solver.policy.current_step, history)
     except OSError as error:
         raise SnapshotError(
             f"The snapshot of iteration {solver.iter} could not be written: {error}",
@@ -74,7 +72,7 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
             f" with --weights={path}",
         )
     codec = hdf5 if is_hdf5(path) else binaryproto
-    state = codec.read_solverstate(path)
+    state = codec.read_solver_state(path)
     update = solver.update
     if len(state.history) != len(update.history):
         raise SnapshotError(
@@ -210,7 +208,7 @@ def newest(prefix: str) -> Path | None:
 def _check_complete(path: Path) -> None:
     """Raise when a state or its weights cannot be read."""
     hdf = is_hdf5(path)
-    state = (hdf5 if hdf else binaryproto).read_solverstate(path)
+    state = (hdf5 if hdf else binaryproto).read_solver_state(path)
     if state.learned_net:
         model = _find_model(state.learned_net, path)
         if is_hdf5(model):
