@@ -20,12 +20,15 @@ class Eltwise(TensorLayer):
     For MAX the gradient goes to one bottom: of the first two, the second where they are equal; a later one
     only where it is larger than all before.
 
+    Forks: DIV (x₁ / x₂), MIN (as MAX) and SUB (x₁ - x₂ - …); a second bottom of fewer axes is repeated over
+    the others, its axes starting at x₁'s ``axis`` (Synopsys).
+
     bottom: x₁, x₂, … of one shape. top: y of that shape.
     Differs from Caffe: ``stable_prod_grad: false`` changes nothing, PROD's gradient is right at zeros, too.
     Source: BVLC ``Eltwise``.
     """
 
-    num_bottoms = (2, None)
+    num_bottoms = (1, None)
 
     def check(self, *shapes: Shape) -> None:
         p = self.param.eltwise_param
@@ -34,8 +37,18 @@ class Eltwise(TensorLayer):
                 f"must be given once for each of the {len(shapes)} bottoms or not at all; got {len(p.coeff)}",
                 field="coeff",
             )
-        if p.coeff and p.operation == _Op.PROD:
-            raise self.error("must only be given for operation SUM; got PROD", field="coeff")
+        if p.coeff and p.operation in (_Op.PROD, _Op.DIV, _Op.SUB):
+            operation = _Op.EltwiseOp.Name(p.operation)
+            raise self.error(f"must only be given for operation SUM; got {operation}", field="coeff")
+        if p.operation == _Op.DIV and len(shapes) != 2:
+            raise self.error(f"DIV takes exactly 2 bottoms; got {len(shapes)}", field="operation")
+        if (
+            len(shapes) > 1
+            and shapes[1] != shapes[0]
+            and (len(shapes[1]) < len(shapes[0]) or p.HasField("axis"))
+        ):
+            self._spread(shapes[0], shapes[1])
+            shapes = (shapes[0], *shapes[2:])
         for i, shape in enumerate(shapes):
             if shape != shapes[0]:
                 raise self.shape_error(
@@ -43,15 +56,36 @@ class Eltwise(TensorLayer):
                     f" bottom {i} has {list(shape)}"
                 )
 
+    def _spread(self, first: Shape, second: Shape) -> Shape:
+        """The second bottom's shape with 1 for the axes that it lacks."""
+        axis = self.axis(self.param.eltwise_param.axis, first)
+        if first[axis : axis + len(second)] != second:
+            raise self.shape_error(
+                f"bottom 1 must have the sizes of bottom 0 from axis {axis} on; bottom 0 has shape"
+                f" {list(first)},"
+                f" bottom 1 {list(second)}",
+                field="axis",
+            )
+        return (1,) * axis + second + (1,) * (len(first) - axis - len(second))
+
     def compute(self, *bottoms: torch.Tensor) -> torch.Tensor:
         p = self.param.eltwise_param
+        if len(bottoms) > 1 and bottoms[1].shape != bottoms[0].shape:
+            first, second, *others = bottoms
+            second = second.reshape(self._spread(tuple(first.shape), tuple(second.shape)))
+            bottoms = (first, second.expand_as(first), *others)
         if p.operation == _Op.PROD:
             return reduce(torch.mul, bottoms)
-        if p.operation == _Op.MAX:
+        if p.operation == _Op.DIV:
+            return bottoms[0] / bottoms[1]
+        if p.operation == _Op.SUB:
+            return reduce(torch.sub, bottoms)
+        if p.operation in (_Op.MAX, _Op.MIN) and len(bottoms) > 1:
+            better = torch.gt if p.operation == _Op.MAX else torch.lt
             first, second, *others = bottoms
-            top = torch.where(first > second, first, second)
+            top = torch.where(better(first, second), first, second)
             for x in others:
-                top = torch.where(x > top, x, top)
+                top = torch.where(better(x, top), x, top)
             return top
         if not p.coeff:
             return reduce(torch.add, bottoms)

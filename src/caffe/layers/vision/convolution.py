@@ -7,6 +7,7 @@ import math
 import torch
 
 from caffe.blob import Shape
+from caffe.layers.vision._side_padding import Sides, pad_sides, read_sides
 from caffe.layers.vision._window import Window, convolve, read_window
 from caffe.tensor_layer import BlobSpec, TensorLayer
 
@@ -14,15 +15,17 @@ from caffe.tensor_layer import BlobSpec, TensorLayer
 class Convolution(TensorLayer):
     """Convolution over any number of spatial axes: learned kernels slide over the input.
 
-    y[n, o, i…] = b[o] + Σ_c Σ_k… W[o, c, k…] · x[n, c, i·stride − pad + k·dilation …], with c over the channels of
-    o's group. The output's size along an axis is ⌊(size + 2·pad − dilation·(kernel − 1) − 1) / stride⌋ + 1.
+    y[n, o, i…] = b[o] + Σ_c Σ_k… W[o, c, k…] · x[n, c, i·stride − pad + k·dilation …], with c over the
+    channels of o's group. The output's size along an axis is ⌊(size + 2·pad − dilation·(kernel − 1) − 1) /
+    stride⌋ + 1.
 
-    bottom: x (N × C × H × W; or any number of spatial axes after ``axis``, the axis of channels, with all axes before
-    it taken as batch); several bottoms of one shape go through the same kernels.
+    bottom: x (N × C × H × W; or any number of spatial axes after ``axis``, the axis of channels, with all
+    axes before it taken as batch); several bottoms of one shape go through the same kernels.
     top: y (N × num_output × H′ × W′), one for each bottom.
     blobs: W (num_output × C/group × kernel_h × kernel_w), b (num_output) with ``bias_term``.
-    Differs from Caffe: ``engine`` and ``force_nd_im2col`` choose nothing; a kernel larger than the padded input is
-    always an error. Source: BVLC ``Convolution``; LeCun et al. 1998.
+    Forks: pad_l, pad_r, pad_t, pad_b pad each side, ``pad_type: 1`` as TensorFlow's SAME (Synopsys).
+    Differs from Caffe: ``engine`` and ``force_nd_im2col`` choose nothing; a kernel larger than the padded
+    input is always an error. Source: BVLC ``Convolution``; LeCun et al. 1998.
     """
 
     num_bottoms = (1, None)
@@ -30,6 +33,7 @@ class Convolution(TensorLayer):
     equal_counts = True
 
     window: Window
+    _sides: Sides | None
     _axis: int
     _groups: int
     _channels_last: bool
@@ -50,7 +54,8 @@ class Convolution(TensorLayer):
         for i, shape in enumerate(shapes[1:], 1):
             if shape != first:
                 raise self.shape_error(
-                    f"bottoms must have one shape; got {list(first)} for bottom 0 and {list(shape)} for bottom {i}",
+                    f"bottoms must have one shape; got {list(first)} for bottom 0 and {list(shape)} for"
+                    f" bottom {i}",
                     fix="Use one layer a shape, sharing parameters by name (param { name: … })",
                 )
         if p.num_output < 1:
@@ -65,10 +70,14 @@ class Convolution(TensorLayer):
                     field="group",
                 )
         self.window = read_window(self, len(spatial))
+        self._sides = read_sides(self, p, spatial, self.window.extent, self.window.stride)
+        if self._sides is not None:
+            spatial = tuple(size + sum(side) for size, side in zip(spatial, self._sides))
         self.check_spatial(spatial)
         if len(self.blobs) and self.blobs[0].shape != self.weight_shape(channels):
             raise self.shape_error(
-                f"a bottom of shape {list(first)} needs kernels of shape {list(self.weight_shape(channels))}; the"
+                f"a bottom of shape {list(first)} needs kernels of shape"
+                f" {list(self.weight_shape(channels))}; the"
                 f" layer has {list(self.blobs[0].shape)}",
                 fix=f"Keep the number of channels (axis {self._axis}) that the net was built for",
             )
@@ -100,5 +109,7 @@ class Convolution(TensorLayer):
             x = x.reshape(math.prod(batch), *x.shape[self._axis :])
         if self._channels_last and x.device.type != "mps":
             x = x.contiguous(memory_format=torch.channels_last)
+        if self._sides is not None:
+            x = pad_sides(x, self._sides)
         y = self.apply(x, weight, bias)
         return y if self._axis == 1 else y.reshape(*batch, *y.shape[1:])

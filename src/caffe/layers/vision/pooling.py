@@ -23,8 +23,8 @@ class Pooling(TensorLayer):
 
     bottom: x (N × C × H × W, or 1 to 3 spatial axes).
     top: y (N × C × H′ × W′); for MAX also, if wanted, the place of each value in its H·W plane, as a float.
-    Forks: ``ceil_mode: false`` is FLOOR; pad_l, pad_r, pad_t, pad_b pad each side, ``pad_type: 1`` as TensorFlow's SAME;
-    AVE_EXC_PAD (or ``avg_include_pad: false``) counts no padding.
+    Forks: ``ceil_mode: false`` is FLOOR; pad_l, pad_r, pad_t, pad_b pad each side, ``pad_type: 1`` as
+    TensorFlow's SAME; AVE_EXC_PAD (or ``avg_include_pad: false``) counts no padding.
     Differs from Caffe: 1 and 3 spatial axes work; STOCHASTIC works on the CPU; ``engine`` chooses nothing.
     Source: BVLC ``Pooling``; Zeiler & Fergus 2013 for STOCHASTIC.
     """
@@ -70,7 +70,9 @@ class Pooling(TensorLayer):
         stride = self._sizes("stride", "stride_h", "stride_w", axes, least=1)
         pad = self._sizes("pad", "pad_h", "pad_w", axes, least=0)
         if p.HasField("ceil_mode") and p.HasField("round_mode"):
-            raise self.error("must not be given together with round_mode: they are of different forks", field="ceil_mode")
+            raise self.error(
+                "must not be given together with round_mode: they are of different forks", field="ceil_mode"
+            )
         ceil = p.round_mode == caffe_pb2.PoolingParameter.CEIL and p.ceil_mode
         if not p.global_pooling:
             if not (p.HasField("kernel_size") or p.HasField("kernel_h") or p.HasField("kernel_w")):

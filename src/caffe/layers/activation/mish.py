@@ -1,0 +1,21 @@
+"""Mish."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from caffe.tensor_layer import TensorLayer
+
+
+class Mish(TensorLayer):
+    """Mish: y = x · tanh(log(1 + exp(x))).
+
+    bottom: x of any shape. top: y of x's shape.
+    Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there); Misra 2019.
+    """
+
+    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
+        return F.mish(x)

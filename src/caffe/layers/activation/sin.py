@@ -1,0 +1,20 @@
+"""Sin."""
+
+from __future__ import annotations
+
+import torch
+
+from caffe.tensor_layer import TensorLayer
+
+
+class Sin(TensorLayer):
+    """Sine: y = sin(x).
+
+    bottom: x of any shape. top: y of x's shape.
+    Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there).
+    """
+
+    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sin(x)

@@ -1,0 +1,103 @@
+"""DiceCoefLoss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from caffe.blob import Shape
+from caffe.layers.loss._loss_layer import LossLayer
+from caffe.proto import caffe_pb2
+
+_Mode = caffe_pb2.DiceCoefLossParameter
+
+
+class DiceCoefLoss(LossLayer):
+    """One minus the overlap of a map and its target: L = 1 - 1/N · Σ_n (s + 2 Σ w·x·t) / (s + Σ w·x² + Σ
+    w·t²).
+
+    x is used as it is given (no softmax), t is 1 at the labels' classes; w is 1 and s 1/N. In the
+    MULTICLASS modes s is 0 and ignore_label's class counts nothing. MULTICLASS_WEIGHTED weights a class by
+    w = 1 / (1 + count)², its positions counted in each image; _BATCH by their mean over the batch, _ALL by
+    its mean over all forwards so far. The gradient is not divided by N.
+
+    bottom: x (N × C × H × W); labels (N × 1 × H × W), or t itself (N × C × H × W, 1 from ½ on). top: L
+    (scalar).
+    Differs from Caffe: weights of contours (``contour_shape`` …) are not there.
+    Source: jolibrain/caffe; Milletari et al. 2016, Sudre et al. 2017.
+    """
+
+    origin = "jolibrain/caffe"
+
+    def __init__(self, param: caffe_pb2.LayerParameter) -> None:
+        super().__init__(param)
+        self._counts: torch.Tensor | None = None  # mean counts of MULTICLASS_WEIGHTED_ALL
+        self._forwards = 0
+
+    def check(self, x: Shape, t: Shape) -> None:
+        for field in ("contour_shape", "contour_size", "contour_amplitude"):
+            if self.param.dice_coef_loss_param.HasField(field):
+                raise self.error(
+                    "weights of contours are not supported", field=field, fix="Leave the field out"
+                )
+        if len(x) != 4 or len(t) != 4 or (x[0], *x[2:]) != (t[0], *t[2:]) or t[1] not in (1, x[1]):
+            raise self.shape_error(
+                f"the bottoms must be N×C×H×W and N×1×H×W (labels) or N×C×H×W; got {list(x)} and {list(t)}"
+            )
+
+    def compute(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        p = self.param.dice_coef_loss_param
+        n, classes = x.shape[:2]
+        if target.shape[1] == classes:
+            t = (target >= 0.5).to(x.dtype)
+        else:
+            t = (target.long() == torch.arange(classes, device=x.device)[:, None, None]).to(x.dtype)
+        several = p.generalization != _Mode.NONE
+        ignored = p.ignore_label if several and p.HasField("ignore_label") else None
+        weight = torch.ones(1, classes, 1, 1, dtype=x.dtype, device=x.device)
+        mask = weight
+        if several and p.generalization != _Mode.MULTICLASS:
+            weight = self._weights(t, ignored)
+        elif ignored is not None and 0 <= ignored < classes:
+            mask = weight.clone()
+            mask[:, ignored] = 0
+        found: torch.Tensor = _Dice.apply(  # type: ignore[no-untyped-call]
+            x.flatten(1),
+            t.flatten(1),
+            weight.expand_as(x).flatten(1),
+            mask.expand_as(x).flatten(1),
+            0.0 if several else 1 / max(n, 1),
+        )
+        return found
+
+    def _weights(self, t: torch.Tensor, ignored: int | None) -> torch.Tensor:
+        counts = 1 + t.sum((2, 3))
+        if ignored is not None and 0 <= ignored < t.shape[1]:
+            counts[:, ignored] += 1e6 * t.shape[2] * t.shape[3] - 1
+        mode = self.param.dice_coef_loss_param.generalization
+        if mode in (_Mode.MULTICLASS_WEIGHTED_BATCH, _Mode.MULTICLASS_WEIGHTED_ALL):
+            counts = counts.mean(0, keepdim=True)
+        if mode == _Mode.MULTICLASS_WEIGHTED_ALL and not t.is_meta:
+            if self._counts is not None:
+                counts = (self._counts * self._forwards + counts) / (self._forwards + 1)
+            self._counts, self._forwards = counts, self._forwards + 1
+        return counts.pow(-2)[:, :, None, None]
+
+
+class _Dice(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, t: torch.Tensor, weight: torch.Tensor, mask: torch.Tensor, smooth: float
+    ) -> torch.Tensor:
+        counted = weight * mask
+        below = smooth + (counted * (x * x + t * t)).sum(1)
+        ratio = (smooth + 2 * (counted * x * t).sum(1)) / below
+        ctx.save_for_backward(x, t, weight, below, ratio)
+        return 1 - ratio.sum() / max(x.shape[0], 1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, t, weight, below, ratio = ctx.saved_tensors
+        pull = 2 * weight * (ratio[:, None] * x - t) / below[:, None]
+        return grads[0] * pull, None, None, None, None

@@ -1,0 +1,21 @@
+"""ReduceL1."""
+
+from __future__ import annotations
+
+import torch
+
+from caffe.layers.utility._reduce import Reduce
+
+
+class ReduceL1(Reduce):
+    """Sum of absolute values over axes.
+
+    bottom: x. top: x's shape without the axes listed as ``axes`` (all where none is), or with them kept as
+    1 unless ``keepdims: 0``.
+    Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there).
+    """
+
+    message = "reduce_l1_param"
+
+    def reduce(self, x: torch.Tensor, axes: tuple[int, ...], keep: bool) -> torch.Tensor:
+        return x.abs().sum(axes, keepdim=keep)

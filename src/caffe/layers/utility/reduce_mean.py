@@ -1,0 +1,21 @@
+"""ReduceMean."""
+
+from __future__ import annotations
+
+import torch
+
+from caffe.layers.utility._reduce import Reduce
+
+
+class ReduceMean(Reduce):
+    """Mean over axes.
+
+    bottom: x. top: x's shape without the axes listed as ``axis`` (all where none is), or with them kept as
+    1 with ``keepdims``.
+    Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there).
+    """
+
+    message = "reduce_mean_param"
+
+    def reduce(self, x: torch.Tensor, axes: tuple[int, ...], keep: bool) -> torch.Tensor:
+        return x.mean(axes, keepdim=keep)

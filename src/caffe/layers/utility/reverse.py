@@ -1,0 +1,24 @@
+"""Reverse."""
+
+from __future__ import annotations
+
+import torch
+
+from caffe.blob import Shape
+from caffe.tensor_layer import TensorLayer
+
+
+class Reverse(TensorLayer):
+    """Turns the order along one axis around.
+
+    bottom: x of any shape. top: y of x's shape, y[…, i, …] = x[…, size - 1 - i, …] along ``axis``.
+    Differs from Caffe: nothing known. Source: tianzhi0549/CTPN; synopsys-caffe.
+    """
+
+    origin = "tianzhi0549/CTPN"
+
+    def check(self, shape: Shape) -> None:
+        self.axis(self.param.reverse_param.axis, shape)
+
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flip(self.param.reverse_param.axis)
