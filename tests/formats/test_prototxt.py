@@ -37,7 +37,7 @@ def test_net_with_lines():
     "text",
     [
         "\ufefflayer { lrn_param { alpha: 1.0f beta: .75 k: 2. } }",
-        "layer: { lrn_param: { alpha: 1F beta: 75e-2 k: 2 } }",
+        "layer: { lrn_param: { alpha: 1f beta: 75e-2 k: 2 } }",
         "layer { lrn_param { alpha: 1 beta: 0.75 k: 2 } }\r\n\r\n",
     ],
 )
