@@ -113,6 +113,13 @@ Shapes = list[tuple[int, ...]]
         ('type: "SoftmaxWithLoss"', [(4, 5), (3,)], 1, None, "same first dimension"),
         ('type: "SoftmaxWithLoss"', [X, (2, 5)], 1, None, "number of labels .* N×H×W"),
         ('type: "SoftmaxWithLoss" softmax_param { axis: 7 }', [X, (2, 20)], 1, "axis", "got 7"),
+        (
+            'type: "SoftmaxWithLoss" loss_param { weight_by_label_freqs: true class_weighting: 1 }',
+            [(4, 5), (4,)],
+            1,
+            "class_weighting",
+            "each of the 5 classes; got 1",
+        ),
         ('type: "MultinomialLogisticLoss"', [(4, 5), (4, 2)], 1, None, "one label for each item"),
         ('type: "InfogainLoss"', [(4, 5), (4,)], 1, "source", "must be given"),
         ('type: "InfogainLoss"', [(4, 5), (4,), (5, 4)], 1, None, r"5 × 5 values .* got shape \[5, 4\]"),

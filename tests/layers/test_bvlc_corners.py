@@ -88,6 +88,27 @@ def test_dropout_keeps_the_mean_in_training() -> None:
     assert np.array_equal(gradients(built, 1)[0], y)
 
 
+def test_dropout_of_forks() -> None:
+    ones = np.ones((50, 60))
+    _, [y] = forward('type: "Dropout" dropout_param { dropout_ratio: 0.25 scale_train: false }', ones)
+    assert sorted(set(y.flatten().tolist())) == [0, 1]
+    text = 'type: "Dropout" dropout_param {{ dropout_ratio: 0.25 {} }}'
+    _, [y] = forward(text.format("scale_train: false"), ones, phase="TEST")
+    assert (y == 0.75).all()
+    _, [y] = forward(text.format("sample_weights_test: true"), ones, phase="TEST")
+    assert sorted(set(y.flatten().tolist())) == [0, pytest.approx(4 / 3)]
+
+
+def test_label_smoothing_is_in_the_gradient_only() -> None:
+    text = 'type: "SoftmaxWithLoss" loss_param {{ {} }}'
+    x, labels = [[1, 2, 0, 3]], [1]
+    _, [plain] = forward(text.format(""), x, labels)
+    built, [loss, prob] = forward(text.format("label_smoothing: 0.2"), x, labels, tops=2)
+    assert loss == pytest.approx(plain)
+    kept = 0.8 + 3 * 0.05
+    assert gradients(built, 1, 0)[0] == pytest.approx(kept * prob - [[0.05, 0.8, 0.05, 0.05]], abs=1e-6)
+
+
 def test_eltwise_max_of_equals() -> None:
     built, [y] = forward('type: "Eltwise" eltwise_param { operation: MAX }', [1, 2, 5], [1, 3, 4], [1, 3, 5])
     assert y.tolist() == [1, 3, 5]

@@ -14,7 +14,8 @@ class Dropout(TensorLayer):
     """In TRAIN sets a random share of values to zero: y = x · m / (1 - dropout_ratio); in TEST y = x.
 
     m is 1 with probability 1 - dropout_ratio, else 0, drawn for each value at each forward from torch's
-    generator (``caffe.set_random_seed``).
+    generator (``caffe.set_random_seed``). Forks: without ``scale_train`` (Fast R-CNN), y = x · m in TRAIN and
+    y = x · (1 - dropout_ratio) in TEST; ``sample_weights_test`` (SegNet) drops in TEST as in TRAIN.
 
     bottom: x of any shape. top: y of x's shape.
     Differs from Caffe: other random numbers; a ratio outside 0 ≤ ratio < 1 is an error.
@@ -27,6 +28,8 @@ class Dropout(TensorLayer):
             raise self.error(f"must be at least 0 and below 1; got {ratio:g}", field="dropout_ratio")
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
-        if self.phase == caffe_pb2.TEST:
-            return x
-        return F.dropout(x, self.param.dropout_param.dropout_ratio)
+        p = self.param.dropout_param
+        if self.phase == caffe_pb2.TEST and not p.sample_weights_test:
+            return x if p.scale_train else x * (1 - p.dropout_ratio)
+        y = F.dropout(x, p.dropout_ratio)
+        return y if p.scale_train else y * (1 - p.dropout_ratio)
