@@ -85,7 +85,7 @@ class Function:
             if key not in target.DESCRIPTOR.fields_by_name:
                 other: Any = getattr(layer, own) if own and target is layer else layer
                 if key not in other.DESCRIPTOR.fields_by_name:
-                    raise _unknown_parameter(self.type_name, key, own)
+                    raise unknown_parameter(self.type_name, key)
                 target = other
             try:
                 assign_proto(target, key, value)
@@ -283,7 +283,15 @@ def _fields(param: str) -> list[str]:
     return list(message.fields_by_name) if message is not None else []
 
 
-def _unknown_parameter(type_name: str, key: str, own: str | None) -> LayerError:
+def takes(type_name: str, key: str) -> bool:
+    """Whether a layer of this type has a parameter, in its own message or in LayerParameter."""
+    own = _own_message(type_name)
+    return key in caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name or bool(own and key in _fields(own))
+
+
+def unknown_parameter(type_name: str, key: str) -> LayerError:
+    """The error for a parameter that a layer of this type does not have, with close names."""
+    own = _own_message(type_name)
     known = list(caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name)
     if own:
         known = [*_fields(own), *known]

@@ -1,8 +1,8 @@
 """``caffe detect``: score windows of images with a classification net, as the original's detect.py.
 
 INPUT is a .csv with the columns filename, ymin, xmin, ymax, xmax (``--crop_mode=list``), or a .txt or .csv
-of image files (``--crop_mode=selective_search``). OUTPUT is a .csv, or a .h5 with the arrays filename, window and
-prediction.
+naming image files (``--crop_mode=selective_search``). OUTPUT is a .csv, or a .h5 with the arrays filename,
+window and prediction.
 """
 
 from __future__ import annotations

@@ -1,0 +1,48 @@
+"""``caffe doctor``: what in a script or prototxt would not work here, and how to mend it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from caffe.cli import gflags
+from caffe.errors import MissingFileError
+
+
+@click.command("doctor", cls=gflags.GflagsCommand)
+@click.argument("files", nargs=-1, required=True)
+def command(files: tuple[str, ...]) -> int:
+    """Look through FILES (.py scripts, net and solver prototxts) without running them.
+
+    Prints problems (Python 2, names and parameters that do not exist, unknown layers, missing files) and
+    notes, each with its line and the fix. The exit status is 1 if there are problems.
+    """
+    from caffe.doctor import definitions, scripts
+    from caffe.doctor.finding import PROBLEM
+
+    problems = 0
+    for name in files:
+        path = Path(name)
+        if not path.is_file():
+            raise MissingFileError("This file does not exist", file=path)
+        found = scripts.check(path) if path.suffix == ".py" else definitions.check(path)
+        for finding in found:
+            click.echo(str(finding))
+        count = sum(f.kind == PROBLEM for f in found)
+        problems += count
+        click.echo(
+            f"{name}: {f'{count} problem' + 's' * (count > 1) if count else 'nothing stands in the way'}"
+        )
+    return 1 if problems else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    return gflags.run(command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What of scripts and definitions written for another Caffe would not work here, and the fix."""

@@ -1,0 +1,183 @@
+"""Checks of prototxt files: nets and solvers, of any version and fork."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from caffe.doctor.finding import NOTE, PROBLEM, Finding, of_error
+from caffe.errors import CaffeError
+from caffe.formats import prototxt
+from caffe.proto import caffe_pb2, forks
+
+_NET = re.compile(r"^\s*(layers?|input|input_dim|input_shape)\s*[:{]", re.MULTILINE)
+
+# Where a layer names a file to read, and whether that file is a list of more files.
+_FILES = (
+    ("data_param", "source"),
+    ("annotated_data_param", "label_map_file"),
+    ("hdf5_data_param", "source"),
+    ("image_data_param", "source"),
+    ("window_data_param", "source"),
+    ("infogain_loss_param", "source"),
+    ("data_param", "mean_file"),
+    ("transform_param", "mean_file"),
+)
+
+
+def check(path: Path) -> list[Finding]:
+    """What stands in the way of a net or solver."""
+    try:
+        text = prototxt.read_text(path)
+    except CaffeError as error:
+        return [of_error(error, str(path))]
+    return check_net(path) if _NET.search(text) else check_solver(path)
+
+
+def check_net(path: Path) -> list[Finding]:
+    """What stands in the way of a net, in both phases."""
+    from caffe.net import build
+
+    file = str(path)
+    try:
+        original = prototxt.read_net(path)
+        net = build.read(path)
+    except CaffeError as error:
+        return [of_error(error, file)]
+    found = list(_old_version(file, original))
+    for i, layer in enumerate(net.param.layer):
+        line = net.lines[i] if i < len(net.lines) else 0
+        found += _check_layer(file, line, layer)
+    if not any(f.kind == PROBLEM for f in found):
+        found += _wire(path)
+    return found
+
+
+def _old_version(file: str, net: prototxt.NetFile) -> Iterator[Finding]:
+    if net.param.layers:
+        old = any(layer.HasField("layer") for layer in net.param.layers)
+        yield Finding(
+            file,
+            net.lines[0] if net.lines else 0,
+            NOTE,
+            f"The net is of version {0 if old else 1} (before 2015); it is upgraded each time it is read",
+            f"To keep the upgraded text: caffe upgrade_net_proto_text {file} NEW.prototxt",
+        )
+
+
+def _check_layer(file: str, line: int, layer: caffe_pb2.LayerParameter) -> Iterator[Finding]:
+    from caffe.layer_factory import layer_class
+
+    try:
+        layer_class(layer.type)
+    except CaffeError as error:
+        yield of_error(error.located(layer=layer.name), file, line)
+    else:
+        fork = forks.LAYER_TYPES.get(layer.type)
+        if fork:
+            yield Finding(file, line, NOTE, f"{layer.type} is a layer of {fork}; it works here")
+    if layer.type == "Python":
+        yield from _check_module(file, line, layer)
+    for param, field in _FILES:
+        if layer.HasField(param):
+            name = getattr(getattr(layer, param), field)
+            if name and not Path(name).exists():
+                yield Finding(
+                    file,
+                    line,
+                    PROBLEM,
+                    f"layer '{layer.name}' ({layer.type}): the {field} '{name}' does not exist",
+                    f"Paths are relative to the working folder, {Path.cwd()}",
+                )
+    # A database that does not exist is told of already
+    leveldb = layer.data_param.backend == caffe_pb2.DataParameter.LEVELDB
+    if layer.type == "Data" and leveldb and Path(layer.data_param.source).exists():
+        if importlib.util.find_spec("plyvel") is not None:
+            return
+        yield Finding(
+            file,
+            line,
+            PROBLEM,
+            f"layer '{layer.name}' reads a LevelDB, which needs the package 'plyvel'",
+            "Install it with: pip install 'caffe-torch[leveldb]'",
+        )
+
+
+def _check_module(file: str, line: int, layer: caffe_pb2.LayerParameter) -> Iterator[Finding]:
+    module = layer.python_param.module
+    try:
+        there = bool(module) and importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        there = False
+    if not there and not (Path(file).parent / f"{module.replace('.', '/')}.py").exists():
+        yield Finding(
+            file,
+            line,
+            PROBLEM,
+            f"layer '{layer.name}' (Python): the module '{module}' is not found",
+            "Put its folder on PYTHONPATH",
+        )
+
+
+def _wire(path: Path) -> Iterator[Finding]:
+    from caffe.net import build
+
+    told = set()
+    for phase in (caffe_pb2.TRAIN, caffe_pb2.TEST):
+        try:
+            wiring, _ = build.wire(path, phase)
+            wiring.close()
+        except CaffeError as error:
+            finding = of_error(error, str(path))
+            if finding not in told:
+                told.add(finding)
+                yield finding
+
+
+def check_solver(path: Path) -> list[Finding]:
+    """What stands in the way of a solver, and of the nets that it names."""
+    from caffe import runtime
+    from caffe.solvers import setup
+    from caffe.solvers.lr_policy import LRPolicy
+
+    file = str(path)
+    try:
+        _, param = setup.read(path)
+    except CaffeError as error:
+        return [of_error(error, file)]
+    found: list[Finding] = []
+    checks: list[Any] = [
+        lambda: setup.check(param),
+        lambda: setup.rule_named(param.type),
+        lambda: LRPolicy(param),
+    ]
+    for run in checks:
+        try:
+            run()
+        except CaffeError as error:
+            found.append(of_error(error.located(file=file), file))
+    if param.solver_mode == caffe_pb2.SolverParameter.GPU and not runtime.accelerators():
+        found.append(
+            Finding(file, 0, NOTE, "solver_mode is GPU; there is none here, so training runs on the CPU")
+        )
+    folder = Path(param.snapshot_prefix).parent
+    if param.snapshot_prefix and not folder.is_dir():
+        fix = f"mkdir -p '{folder}'"
+        found.append(
+            Finding(file, 0, PROBLEM, f"The folder of snapshot_prefix, '{folder}', does not exist", fix)
+        )
+    for name in _nets(param):
+        beside = path.parent / name
+        if not Path(name).exists() and not beside.exists():
+            fix = f"Paths are relative to the working folder, {Path.cwd()}"
+            found.append(Finding(file, 0, PROBLEM, f"The net '{name}' does not exist", fix))
+        else:
+            found += check_net(Path(name) if Path(name).exists() else beside)
+    return found
+
+
+def _nets(param: caffe_pb2.SolverParameter) -> Iterable[str]:
+    return dict.fromkeys(name for name in (param.net, param.train_net, *param.test_net) if name)
