@@ -1,0 +1,144 @@
+"""Logs of training runs as tables: the original's, ours (the same words), and ``metrics.jsonl``.
+
+A table is a list of rows; a row is a dict with ``NumIters``, ``Seconds``, ``LearningRate`` and one entry for each
+output of the net, as in the original's ``parse_log.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from caffe.errors import DataError, MissingFileError
+
+Row = dict[str, float]
+
+_STAMP = re.compile(r"^[IWEF](\d{4})?(\d{2})(\d{2}) (\d{2}):(\d{2}):(\d{2})(\.\d+)?")
+_ITERATION = re.compile(r"Iteration (\d+)")
+_RATE = re.compile(r"Iteration (\d+), lr = ([-+.\deE]+|nan|inf)")
+_SMOOTHED = re.compile(r"Iteration (\d+)(?: \(.*\))?, loss = ([-+.\deE]+|nan|-?inf)")
+_OUTPUT = re.compile(r"(Train|Test) net output #(\d+): (\S+) = ([-+.\deE]+|nan|-?inf)")
+_TESTING = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
+
+
+@dataclass
+class TrainingLog:
+    """The rows of a run: of training, and of each test net."""
+
+    train: list[Row] = field(default_factory=list)
+    test: list[Row] = field(default_factory=list)
+    other_tests: dict[int, list[Row]] = field(default_factory=dict)
+
+
+def read(path: str | os.PathLike[str]) -> TrainingLog:
+    """Read a log of any of the three kinds. Raises MissingFileError; DataError where no training is in it."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise MissingFileError("There is no such log", file=path) from None
+    except OSError as error:
+        raise DataError(f"The log cannot be read: {error.strerror}", file=path) from None
+    found = _from_metrics(text) if text.lstrip().startswith("{") else _from_lines(text)
+    if not found.train and not found.test:
+        raise DataError(
+            "No iterations or tests were found",
+            file=path,
+            fix="Give the standard error of `caffe train`, or the metrics.jsonl beside its snapshots",
+        )
+    return found
+
+
+def _from_metrics(text: str) -> TrainingLog:
+    found = TrainingLog()
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            break  # cut short by a crash
+        row: Row = {"NumIters": entry["iter"], "Seconds": entry["seconds"], "LearningRate": entry["lr"]}
+        for name, values in entry["outputs"].items():
+            row.update({name if len(values) == 1 else f"{name}[{i}]": v for i, v in enumerate(values)})
+        if entry["kind"] == "train":
+            row.setdefault("loss", entry["loss"])
+            found.train.append(row)
+        elif entry.get("net", 0) == 0:
+            found.test.append(row)
+        else:
+            found.other_tests.setdefault(entry["net"], []).append(row)
+    return found
+
+
+class _Reader:
+    """The state of going through a log's lines."""
+
+    def __init__(self) -> None:
+        self.found = TrainingLog()
+        self.iteration = 0.0
+        self.net = 0
+        self.rate = float("nan")
+        self.begin: datetime | None = None
+        self.last: datetime | None = None
+        self.year = datetime.now().year
+        self.counts: dict[tuple[int, str], int] = {}
+
+    def seconds(self, line: str) -> float:
+        match = _STAMP.match(line)
+        if match:
+            year, month, day, hour, minute, second, fraction = match.groups()
+            stamp = datetime(
+                int(year or self.year), int(month), int(day), int(hour), int(minute), int(second)
+            ) + timedelta(seconds=float(fraction or 0))
+            if self.last is not None and stamp < self.last - timedelta(days=1):
+                stamp = stamp.replace(year=stamp.year + 1)  # a log without years that runs over New Year
+            self.last = stamp
+            if self.begin is None:
+                self.begin = stamp
+        if self.begin is None or self.last is None:
+            return 0.0
+        return (self.last - self.begin).total_seconds()
+
+    def row(self, rows: list[Row], seconds: float) -> Row:
+        if not rows or rows[-1]["NumIters"] != self.iteration:
+            rows.append({"NumIters": self.iteration, "Seconds": seconds, "LearningRate": self.rate})
+        return rows[-1]
+
+
+def _from_lines(text: str) -> TrainingLog:
+    reader = _Reader()
+    found = reader.found
+    for line in text.splitlines():
+        if "] Solving " in line and reader.begin is None:
+            reader.seconds(line)
+            continue
+        iteration = _ITERATION.search(line)
+        seconds = reader.seconds(line) if iteration or "net output" in line else 0.0
+        if iteration:
+            reader.iteration = float(iteration[1])
+        testing = _TESTING.search(line)
+        if testing:
+            reader.net = int(testing[2])
+        rate = _RATE.search(line)
+        if rate:
+            reader.rate = float(rate[2])
+            for rows in (found.train, found.test):
+                for row in rows[-1:]:
+                    if row["NumIters"] == reader.iteration:
+                        row["LearningRate"] = reader.rate
+            continue
+        smoothed = _SMOOTHED.search(line)
+        if smoothed and "lr =" not in line:
+            reader.row(found.train, seconds).setdefault("loss", float(smoothed[2]))
+            continue
+        output = _OUTPUT.search(line)
+        if output:
+            kind, _, name, value = output.groups()
+            rows = found.train
+            if kind == "Test":
+                rows = found.test if reader.net == 0 else found.other_tests.setdefault(reader.net, [])
+            reader.row(rows, seconds)[name] = float(value)
+    return found
