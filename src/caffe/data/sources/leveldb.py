@@ -25,6 +25,18 @@ def _plyvel() -> Any:
     return plyvel
 
 
+def _damage() -> tuple[type[Exception], ...]:
+    """What reading a damaged database raises."""
+    plyvel = _plyvel()
+    return plyvel.CorruptionError, plyvel.IOError
+
+
+def _damaged(path: str, error: Exception) -> CorruptDataError:
+    what = error.args[0] if error.args else error
+    text = what.decode("utf-8", "replace") if isinstance(what, bytes) else str(what)
+    return CorruptDataError(f"The LevelDB '{path}' is damaged: {text}", fix="Copy or make it again")
+
+
 class _Shared:
     def __init__(self, db: Any) -> None:
         self.db = db
@@ -101,8 +113,8 @@ class LevelDatabase:
         try:
             with self.db.iterator(verify_checksums=True, fill_cache=False) as records:
                 yield from records
-        except _plyvel().CorruptionError as error:
-            raise CorruptDataError(f"The LevelDB '{self.path}' is damaged: {error}") from error
+        except _damage() as error:
+            raise _damaged(self.path, error) from error
 
     def get(self, key: bytes) -> bytes | None:
         found: bytes | None = self.db.get(key)
@@ -123,8 +135,11 @@ class LevelCursor:
 
     def __init__(self, database: LevelDatabase) -> None:
         self._path = database.path
-        self._corruption = _plyvel().CorruptionError
-        self._records = database.db.iterator(verify_checksums=True, fill_cache=False)
+        self._damage = _damage()
+        try:
+            self._records = database.db.iterator(verify_checksums=True, fill_cache=False)
+        except self._damage as error:
+            raise _damaged(self._path, error) from error
         self._last = b""
 
     def take(self, count: int) -> list[Item]:
@@ -136,8 +151,8 @@ class LevelCursor:
                 if not more:
                     break
                 items += more
-        except self._corruption as error:
-            raise CorruptDataError(f"The LevelDB '{self._path}' is damaged: {error}") from error
+        except self._damage as error:
+            raise _damaged(self._path, error) from error
         self._last = items[-1][0] if items else self._last
         return items
 

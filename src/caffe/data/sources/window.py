@@ -73,6 +73,8 @@ def read_windows(path: str) -> WindowFile:
                     found.channels = value
             for _ in range(value):
                 number, text = next(place)
+                if len(text.split()) != 6:
+                    raise ValueError("it must be class, overlap, x1, y1, x2, y2")
                 label, overlap, *box = text.split()
                 x1, y1, x2, y2 = map(int, box)
                 found.rows.append(
