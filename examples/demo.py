@@ -60,7 +60,11 @@ def lenet(source: str, batch_size: int) -> str:
     """The LeNet of the tutorials, over an LMDB."""
     n = caffe.NetSpec()
     n.data, n.label = L.Data(
-        batch_size=batch_size, backend=P.Data.LMDB, source=source, transform_param=dict(scale=1.0 / 255), ntop=2
+        batch_size=batch_size,
+        backend=P.Data.LMDB,
+        source=source,
+        transform_param=dict(scale=1.0 / 255),
+        ntop=2,
     )
     n.conv1 = L.Convolution(n.data, kernel_size=5, num_output=20, weight_filler=dict(type="xavier"))
     n.pool1 = L.Pooling(n.conv1, kernel_size=2, stride=2, pool=P.Pooling.MAX)
@@ -103,7 +107,9 @@ def command(*args: str) -> None:
 
 def main() -> None:
     """Prepare, train, test, draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", default="demo", help="folder for everything that is made")
     parser.add_argument("--mnist", type=Path, help="folder with the four MNIST files")
     parser.add_argument("--iterations", type=int, default=1000)

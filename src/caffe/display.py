@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from caffe.blob import Blob
     from caffe.net.net import Net
     from caffe.net.wiring import Step
-    from caffe.solvers.solver import Solver
 
 Array = npt.NDArray[Any]
 
@@ -142,7 +141,7 @@ def blob_html(blob: Blob) -> str:
     return f"<div>{title}<br>{'<br>'.join(parts)}{image}</div>"
 
 
-def solver_html(solver: Solver) -> str:
+def solver_html(solver: Any) -> str:
     """Where a solver stands, and the net that it trains."""
     param = solver.param
     facts = {

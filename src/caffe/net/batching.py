@@ -26,7 +26,7 @@ def forward_all(net: Net, blobs: Iterable[str] | None, inputs: dict[str, Any]) -
     collected: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in dict.fromkeys(net.outputs + blobs)}
     items = _items(inputs)
     for batch in _batches(net, inputs):
-        for name, values in net.forward(blobs=blobs, **batch).items():
+        for name, values in net.forward(blobs, **batch).items():
             collected[name].extend(np.array(values))
     return {name: np.asarray(values)[:items] for name, values in collected.items()}
 
@@ -41,7 +41,8 @@ def forward_backward_all(
     items = _items(inputs)
     forwards = {k: v for k, v in inputs.items() if k in net.inputs}
     backwards = {k: v for k, v in inputs.items() if k in net.outputs}
-    for forward, backward in zip_longest(_batches(net, forwards), _batches(net, backwards), fillvalue={}):
+    none: dict[str, Any] = {}
+    for forward, backward in zip_longest(_batches(net, forwards), _batches(net, backwards), fillvalue=none):
         for name, values in net.forward(blobs=blobs, **forward).items():
             out[name].extend(np.array(values))
         for name, values in net.backward(diffs=diffs, **backward).items():
@@ -61,7 +62,7 @@ def _items(inputs: dict[str, Any]) -> int:
     return next(iter(counts.values()))
 
 
-def _batches(net: Net, arrays: dict[str, Any]) -> Iterator[Arrays]:
+def _batches(net: Net, arrays: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if not arrays:
         return
     items = _items(arrays)

@@ -38,7 +38,9 @@ def read(source: Source) -> prototxt.NetFile:
     return found
 
 
-def wire(source: Source, phase: int, level: int = 0, stages: Iterable[str] | None = None) -> tuple[Wiring, Any]:
+def wire(
+    source: Source, phase: int, level: int = 0, stages: Iterable[str] | None = None
+) -> tuple[Wiring, Any]:
     """Wire a net for a phase, level and stages; returns it and its final NetParameter.
 
     Raises what reading and building raise: all CaffeError, with file, line and layer.
@@ -48,7 +50,7 @@ def wire(source: Source, phase: int, level: int = 0, stages: Iterable[str] | Non
     if isinstance(stages, str):
         raise InputTypeError(f"stages must be a list of strings; got the string '{stages}'")
     found = read(source)
-    found.param.state.phase = phase
+    found.param.state.phase = phase  # type: ignore[assignment]
     found.param.state.level = level
     if stages is not None:
         del found.param.state.stage[:]

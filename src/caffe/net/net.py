@@ -20,14 +20,17 @@ from caffe.errors import (
     InputError,
     InputTypeError,
     LayerError,
+    StateError,
     UnknownNameError,
     close_names,
 )
 from caffe.layer import Layer
 from caffe.net import batching, build, weights
+from caffe.net.inference import Inference
 from caffe.net.sharing import Param
 from caffe.net.wiring import Step, Wiring, fill_loss_diff
 from caffe.proto import caffe_pb2
+from caffe.tensor_layer import TensorLayer
 from caffe.user_layer import shown
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -67,6 +70,7 @@ class Net:
         self.blobs: OrderedDict[str, Blob] = OrderedDict(wiring.blobs)
         self.inputs: list[str] = list(wiring.inputs)
         self.outputs: list[str] = list(wiring.outputs)
+        self._inference: Inference | None = None
         self._index = {s.name: i for i, s in reversed(list(enumerate(self._steps)))}
 
     # What is in it
@@ -131,7 +135,11 @@ class Net:
     # Forward and backward
 
     def forward(
-        self, blobs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Any
+        self,
+        blobs: Iterable[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: Any,
     ) -> Arrays:
         """Run the layers from ``start`` to ``end`` (both included; names); returns output blobs as arrays.
 
@@ -147,6 +155,8 @@ class Net:
         extra = self._blob_list(blobs)
         if kwargs:
             self._put(kwargs, self.inputs, "input", "data")
+        if self._inference is not None:
+            self._inference.also = frozenset(returned + extra)
         self._forward(first, last)
         return {name: self.blobs[name].data for name in dict.fromkeys(returned + extra) if name in self.blobs}
 
@@ -158,13 +168,15 @@ class Net:
         """Run layers by index; the loss stays on the device, so that nothing waits for it."""
         loss: torch.Tensor | float = 0.0
         before, after = self.hooks["before_forward"], self.hooks["after_forward"]
-        steps = self._steps
+        steps, inference = self._steps, self._inference
         stop = len(steps) if end is None else end + 1
         with torch.no_grad():
             for i in range(start, stop):
                 step = steps[i]
                 for hook in before:
                     hook(i)
+                if inference is not None:
+                    inference.before(step)
                 try:
                     step.layer.forward(step.bottom, step.top)
                 except Exception as error:
@@ -173,6 +185,8 @@ class Net:
                     loss = loss + self._loss_of(step)
                 for hook in after:
                     hook(i)
+                if inference is not None:
+                    inference.after(i, step.name)
         return loss
 
     @staticmethod
@@ -187,7 +201,11 @@ class Net:
         return loss
 
     def backward(
-        self, diffs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Any
+        self,
+        diffs: Iterable[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: Any,
     ) -> Arrays:
         """Run backward from layer ``start`` down to ``end`` (both included; names); returns input diffs.
 
@@ -208,6 +226,12 @@ class Net:
 
     def _backward(self, start: int | None = None, end: int = 0) -> None:
         """Run backward by layer index, from ``start`` (the last) down to ``end``."""
+        if self._inference is not None:
+            raise StateError(
+                "A net in inference mode keeps nothing that backward needs",
+                file=self.file,
+                fix="Call net.set_inference(False), then forward again",
+            )
         before, after = self.hooks["before_backward"], self.hooks["after_backward"]
         start = len(self._steps) - 1 if start is None else start
         with torch.no_grad():
@@ -250,12 +274,32 @@ class Net:
             try:
                 step.layer.reshape(step.bottom, step.top)
             except CaffeError as error:
-                raise error.located(file=self.file, line=step.line, layer=step.name, type=step.layer.type) from None
+                raise error.located(
+                    file=self.file, line=step.line, layer=step.name, type=step.layer.type
+                ) from None
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all parameters to zero; backward adds to them."""
         for param in self.learnable:
             param.blob.diff_memory.clear()
+
+    # Inference
+
+    def set_inference(self, on: bool = True, keep: Iterable[str] = ()) -> None:
+        """Run forward only, in as little memory as possible.
+
+        Nothing is kept for backward, and a blob is freed once no later layer reads it; inputs, outputs, losses and
+        the blobs named in ``keep`` stay, as do those that ``forward(blobs=…)`` asks for. Reading a freed one, or
+        calling backward, raises StateError. Raises UnknownNameError for a ``keep`` that is no blob.
+        """
+        self._inference = Inference(self, self._blob_list(keep)) if on else None
+        for step in self._steps:
+            if isinstance(step.layer, TensorLayer):
+                step.layer.inference = on
+                step.layer.release()
+            if not on:
+                for blob in step.top:
+                    blob.data_memory.renew()
 
     # Weights
 
@@ -415,9 +459,6 @@ class Net:
                 ) from None
 
 
-
-
-
 def _constructor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int, Any, Any]:
     """(phase, level, stages, weights) from either of the two forms."""
     names = ["phase", "level", "stages", "weights"]
@@ -429,7 +470,8 @@ def _constructor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, in
     for name, value in kwargs.items():
         if name not in ("phase", "level", "stages", "weights"):
             raise InputTypeError(
-                f"Net takes phase, level, stages and weights; got '{name}'", fix=close_names(name, names) or None
+                f"Net takes phase, level, stages and weights; got '{name}'",
+                fix=close_names(name, names) or None,
             )
         if name in given:
             raise InputTypeError(f"Net got '{name}' twice")

@@ -74,7 +74,7 @@ def _copy(net: Net, source: Sequence[tuple[str, Sequence[npt.NDArray[Any]]]], pa
                 report.ignored.append(name)
             continue
         blobs = step.layer.blobs
-        place = {"file": path, "layer": name, "type": step.layer.type}
+        place: dict[str, Any] = {"file": path, "layer": name, "type": step.layer.type}
         adapt = getattr(step.layer, "adapt_weights", None)
         if adapt is not None:
             try:
@@ -88,7 +88,7 @@ def _copy(net: Net, source: Sequence[tuple[str, Sequence[npt.NDArray[Any]]]], pa
                 f"the file has {len(arrays)} parameter(s) of shapes {[list(a.shape) for a in arrays]},"
                 f" the net {len(blobs)} of shapes {[list(b.shape) for b in blobs]}",
                 fix="Rename the layer to let it learn afresh, or use the prototxt that the weights were trained with",
-                **place,  # type: ignore[arg-type]
+                **place,
             )
         for i, (array, blob) in enumerate(zip(arrays, blobs)):
             if not same_shape(array.shape, blob.shape):
@@ -97,7 +97,7 @@ def _copy(net: Net, source: Sequence[tuple[str, Sequence[npt.NDArray[Any]]]], pa
                     f" the file's is {list(array.shape)}",
                     fix="To learn this layer from scratch rather than copy it, rename the layer;"
                     " to convert it, load both nets and assign (net surgery)",
-                    **place,  # type: ignore[arg-type]
+                    **place,
                 )
         for array, blob in zip(arrays, blobs):
             _fill(blob, array)

@@ -68,7 +68,9 @@ class Wiring:
                     names.add(layer_param.name)
                     self._append(layer_param, line, param.state.phase)
                 except CaffeError as error:
-                    raise error.located(file=file, line=line, layer=layer_param.name, type=layer_param.type) from None
+                    raise error.located(
+                        file=file, line=line, layer=layer_param.name, type=layer_param.type
+                    ) from None
             self._leave_out_what_no_loss_needs()
             if param.force_backward:
                 self._force_backward()
@@ -87,7 +89,7 @@ class Wiring:
 
     def _append(self, param: caffe_pb2.LayerParameter, line: int | None, phase: int) -> None:
         if not param.HasField("phase"):
-            param.phase = phase
+            param.phase = phase  # type: ignore[assignment]
         if param.propagate_down and len(param.propagate_down) != len(param.bottom):
             raise LayerError(
                 f"must be given once for each of the {len(param.bottom)} bottoms or not at all;"
@@ -176,7 +178,8 @@ class Wiring:
                 )
         if layer.equal_counts and len(step.bottom) != len(step.top):
             raise LayerError(
-                f"takes as many tops as bottoms; got {len(step.bottom)} bottoms and {len(step.top)} tops", field="top"
+                f"takes as many tops as bottoms; got {len(step.bottom)} bottoms and {len(step.top)} tops",
+                field="top",
             )
 
     def _set_loss_weights(self, step: Step) -> None:

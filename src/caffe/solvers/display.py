@@ -90,10 +90,14 @@ def _backward_lines(net: Net):  # type: ignore[no-untyped-def]
             return
         for name, blob, wanted in zip(step.bottom_names, step.bottom, step.propagate_down):
             if wanted:
-                logs.info(f"    [Backward] Layer {step.name}, bottom blob {name} diff: {_mean(blob.diff_tensor):g}")
+                logs.info(
+                    f"    [Backward] Layer {step.name}, bottom blob {name} diff: {_mean(blob.diff_tensor):g}"
+                )
         for k, blob in enumerate(step.layer.blobs):
             if step.layer.needs.params[k]:
-                logs.info(f"    [Backward] Layer {step.name}, param blob {k} diff: {_mean(blob.diff_tensor):g}")
+                logs.info(
+                    f"    [Backward] Layer {step.name}, param blob {k} diff: {_mean(blob.diff_tensor):g}"
+                )
 
     return lines
 

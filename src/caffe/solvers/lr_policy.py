@@ -45,7 +45,9 @@ class LRPolicy:
         policy = param.lr_policy
         if policy not in _NEEDS:
             raise SolverError(
-                f"must be one of {', '.join(_NEEDS)}; got '{policy}'" if policy else "must be given; got nothing",
+                f"must be one of {', '.join(_NEEDS)}; got '{policy}'"
+                if policy
+                else "must be given; got nothing",
                 field="lr_policy",
                 fix=close_names(policy, _NEEDS) or 'For example lr_policy: "fixed"',
             )
@@ -69,7 +71,7 @@ class LRPolicy:
     def rate(self, iteration: int) -> float:
         """The learning rate of an iteration."""
         p = self.param
-        rate = self._rate(iteration)
+        rate: float = self._rate(iteration)
         length = p.warmup_iter or p.rampup_interval
         if iteration < length:
             start = p.warmup_start_lr if p.warmup_iter else p.rampup_lr

@@ -37,7 +37,7 @@ class Metrics(Callback):
             if append and self.path.exists():
                 kept = [r for r in read(self.path) if r["iter"] < start_iter]
             self._begin -= max((r["seconds"] for r in kept), default=0.0)
-            self._file = self.path.open("w", encoding="utf-8")
+            self._file: TextIO = self.path.open("w", encoding="utf-8")
         except OSError as error:
             raise FileAccessError(f"Metrics cannot be written: {error.strerror}", file=self.path) from None
         for row in kept:
@@ -66,7 +66,7 @@ class Metrics(Callback):
         columns.update(flat(row["outputs"]))
         name = row["kind"] if not row.get("net") else f"{row['kind']}{row['net']}"
         if name not in self._csv:
-            file = Path(f"{self._prefix}_{name}.csv").open("w", newline="", encoding="utf-8")
+            file: TextIO = Path(f"{self._prefix}_{name}.csv").open("w", newline="", encoding="utf-8")
             writer = csv.DictWriter(file, list(columns), extrasaction="ignore", restval="")
             writer.writeheader()
             self._csv[name] = (file, writer)

@@ -23,24 +23,27 @@ RULES = {name: name.lower() for name in ("SGD", "Nesterov", "AdaGrad", "RMSProp"
 def read(source: str | os.PathLike[str] | SolverParameter) -> tuple[str | None, SolverParameter]:
     """(file, definition) of a path or message, upgraded. Raises MissingFileError, ParseError, InputTypeError."""
     if isinstance(source, (str, os.PathLike)):
-        file: str | None = os.fspath(source)
+        file = os.fspath(source)
         param = prototxt.read_solver(file)
-    elif isinstance(source, SolverParameter):
-        file, param = None, SolverParameter()
-        param.CopyFrom(source)
-    else:
+        upgrade_solver(param)
+        return file, param
+    if not isinstance(source, SolverParameter):
         raise InputTypeError(
             f"The solver must be a prototxt's path or a SolverParameter; got {type(source).__name__}"
         )
+    param = SolverParameter()
+    param.CopyFrom(source)
     upgrade_solver(param)
-    return file, param
+    return None, param
 
 
 def rule_named(name: str) -> type[Rule]:
     """The update rule of a solver type. Raises SolverError with close names."""
     if name not in RULES:
         raise SolverError(
-            f"must be one of {', '.join(RULES)}; got '{name}'", field="type", fix=close_names(name, RULES) or None
+            f"must be one of {', '.join(RULES)}; got '{name}'",
+            field="type",
+            fix=close_names(name, RULES) or None,
         )
     rule: type[Rule] = getattr(importlib.import_module(f"caffe.solvers.{RULES[name]}"), name)
     return rule
@@ -48,11 +51,7 @@ def rule_named(name: str) -> type[Rule]:
 
 def check(param: SolverParameter) -> None:
     """Raise SolverError for values that cannot be."""
-    nets = [
-        field
-        for field in ("net", "net_param", "train_net", "train_net_param")
-        if param.HasField(field)
-    ]
+    nets = [field for field in ("net", "net_param", "train_net", "train_net_param") if param.HasField(field)]
     if len(nets) != 1:
         raise SolverError(
             "A solver must name its training net exactly once, by one of net, net_param, train_net, train_net_param;"
@@ -125,9 +124,9 @@ def _net(
         source = _locate(source, file)
     found = build.read(source)
     state = caffe_pb2.NetState()
-    state.phase = phase
+    state.phase = phase  # type: ignore[assignment]
     state.MergeFrom(found.param.state)
-    state.phase = phase
+    state.phase = phase  # type: ignore[assignment]
     for extra in states:
         state.MergeFrom(extra)
     found.param.state.CopyFrom(state)
@@ -137,9 +136,7 @@ def _net(
 def train_net(param: SolverParameter, file: str | None) -> Net:
     """The training net, with the ``weights`` the solver names. Raises what building a net raises."""
     source: object = next(
-        getattr(param, f)
-        for f in ("train_net_param", "train_net", "net_param", "net")
-        if param.HasField(f)
+        getattr(param, f) for f in ("train_net_param", "train_net", "net_param", "net") if param.HasField(f)
     )
     field = next(f for f in ("train_net", "net", "train_net_param", "net_param") if param.HasField(f))
     try:
@@ -186,7 +183,9 @@ def test_nets(param: SolverParameter, file: str | None) -> list[Net]:
             )
         return []
     if param.test_interval <= 0:
-        raise SolverError(f"must be at least 1 for test nets; got {param.test_interval}", field="test_interval")
+        raise SolverError(
+            f"must be at least 1 for test nets; got {param.test_interval}", field="test_interval"
+        )
     sources: list[object] = [*param.test_net_param, *param.test_net]
     sources += [param.net_param if param.HasField("net_param") else param.net] * instances
     nets = []
@@ -194,5 +193,3 @@ def test_nets(param: SolverParameter, file: str | None) -> list[Net]:
         states = [param.test_state[i]] if param.test_state else []
         nets.append(_net(param, source, caffe_pb2.TEST, states, file))
     return nets
-
-

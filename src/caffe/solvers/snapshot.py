@@ -147,7 +147,9 @@ def _restore_extra(solver: Solver, path: Path) -> None:
         if found["iter"] != solver.iter:
             raise ValueError(f"it is of iteration {found['iter']}, the solver state of {solver.iter}")
         if found["solver_count"] != runtime.solver_count():
-            logs.warning(f"{path} was written by {found['solver_count']} workers: data starts from the beginning")
+            logs.warning(
+                f"{path} was written by {found['solver_count']} workers: data starts from the beginning"
+            )
             return
         solver.loss_window = (found["losses"], found["smoothed"], found["window_start"])
         solver.policy.minimum_loss = found["policy"]["minimum_loss"]

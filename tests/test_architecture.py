@@ -1,0 +1,90 @@
+"""The floors: a module imports only from its own floor and those below; TYPE_CHECKING and lazy imports count too."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "caffe"
+
+FLOORS = [
+    ["proto", "errors", "runtime", "logs"],
+    ["blob", "fillers", "io", "net_spec", "formats", "boxes", "timer", "resize"],
+    ["passes", "data", "draw", "coord_map"],
+    ["layer", "tensor_layer", "layer_factory", "user_layer", "layers"],
+    ["net", "display"],
+    ["solvers"],
+    ["classifier", "detector", "parallel", "training_log", "models", "doctor"],
+    ["cli"],
+]
+FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
+ABOVE_ALL = {"__init__", "__main__", "pycaffe", "_caffe"}
+"""The package's front: it only re-exports, lazily."""
+
+MODULES = [
+    p
+    for p in sorted(SOURCE.rglob("*.py"))
+    if p.relative_to(SOURCE).parts[0].removesuffix(".py") not in ABOVE_ALL
+]
+
+
+def room(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[tuple[str, int]]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = (
+                [f"{node.module}.{a.name}" for a in node.names] if node.module == "caffe" else [node.module]
+            )
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "caffe" and len(parts) > 1:
+                found.add((parts[1], node.lineno))
+    return found
+
+
+def test_every_module_has_a_floor():
+    assert {room(p) for p in MODULES} <= set(FLOOR)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_point_downward(path):
+    floor = FLOOR[room(path)]
+    upward = [f"line {line}: {name}" for name, line in imported_rooms(path) if FLOOR.get(name, 99) > floor]
+    assert not upward, f"{path.name} is on floor {floor} and imports from above it: {upward}"
+
+
+def test_no_assert_in_the_package():
+    found = [
+        f"{p.relative_to(SOURCE)}:{node.lineno}"
+        for p in MODULES
+        for node in ast.walk(ast.parse(p.read_text()))
+        if isinstance(node, ast.Assert)
+    ]
+    assert not found
+
+
+def test_no_pickle_and_no_eval_in_the_package():
+    """No file is read by running it."""
+    found = []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = [a.name for a in node.names] + [getattr(node, "module", "") or ""]
+                if any(n.split(".")[0] in ("pickle", "cPickle", "dill", "shelve", "marshal") for n in names):
+                    found.append(f"{path.name}:{node.lineno}")
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in ("eval", "exec")
+            ):
+                found.append(f"{path.name}:{node.lineno}")
+    assert not found
