@@ -56,6 +56,13 @@ Shapes = list[tuple[int, ...]]
         ),
         ('type: "Reshape" reshape_param { shape { dim: 1 } axis: 5 }', [X], 1, "axis", "got 5"),
         ('type: "Reshape" reshape_param { shape { dim: 1 } num_axes: 5 }', [X], 1, "num_axes", "got 5"),
+        (
+            'type: "Reshape" reshape_param { pixelshuffler: 2 }',
+            [X],
+            1,
+            "pixelshuffler",
+            "divide the channels",
+        ),
         ('type: "Concat"', [X, (2, 3, 4, 6)], 1, None, r"equal but for axis 1; .* \[2, 3, 4, 6\]"),
         ('type: "Concat"', [X, (2, 3, 4)], 1, None, "bottom 1 has"),
         ('type: "Concat" concat_param { axis: 1 concat_dim: 1 }', [X], 1, "concat_dim", "together with axis"),

@@ -228,6 +228,12 @@ def test_hinge_counts_every_class() -> None:
     assert forward(text, [[0.5, -2, 3]], [0])[1][0] == pytest.approx(0.25 + 16)
 
 
+def test_pixelshuffler() -> None:
+    x = np.arange(16).reshape(1, 4, 2, 2)
+    _, [y] = forward('type: "Reshape" reshape_param { pixelshuffler: 2 }', x)
+    assert y.tolist() == [[[[0, 4, 1, 5], [8, 12, 9, 13], [2, 6, 3, 7], [10, 14, 11, 15]]]]
+
+
 def test_filter_selecting_nothing() -> None:
     built, [y] = forward('type: "Filter"', np.ones((3, 2)), [0, 0, 0])
     assert y.shape == (0, 2)

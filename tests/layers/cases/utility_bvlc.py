@@ -73,6 +73,7 @@ CASES = [
     reshape("reshape_insert_end", "shape { dim: 1 dim: 1 } axis: -1 num_axes: 0"),
     reshape("reshape_copy_in_place", "shape { dim: 0 dim: 2 dim: -1 } axis: 1"),
     reshape("reshape_to_scalar", "shape { }", (1, 1)),
+    reshape("reshape_pixelshuffler", "pixelshuffler: 2", (2, 12, 3, 5)),
     Case("silence", 'type: "Silence"', [(2, 3), (4,)], tops=0),
     Case("slice", 'type: "Slice"', [(2, 6, 4, 5)], tops=3),
     Case("slice_points", 'type: "Slice" slice_param { axis: -1 slice_point: 1 slice_point: 3 }', [X], tops=3),

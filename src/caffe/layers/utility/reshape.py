@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 
 from caffe.blob import Shape
 from caffe.tensor_layer import TensorLayer
@@ -16,8 +17,11 @@ class Reshape(TensorLayer):
     ``num_axes`` axes from ``axis`` on (all of them for -1; a negative axis counts from behind the last) are
     replaced by ``shape``, in which 0 copies the bottom's size at that place and one -1 takes what is left.
 
+    Forks: ``pixelshuffler`` r (Synopsys), where not 1, makes N × C × H × W into N × C/r² × r·H × r·W in place
+    of all this, y[n, c, r·h + i, r·w + j] = x[n, r²·c + r·i + j, h, w].
+
     bottom: x. top: the same values, not in place.
-    Differs from Caffe: nothing known. Source: BVLC ``Reshape``.
+    Differs from Caffe: nothing known. Source: BVLC ``Reshape``; Shi et al. 2016.
     """
 
     in_place = False
@@ -71,7 +75,18 @@ class Reshape(TensorLayer):
         return tuple(top)
 
     def check(self, shape: Shape) -> None:
-        self._reshaped(shape)
+        r = self.param.reshape_param.pixelshuffler
+        if r == 1:
+            self._reshaped(shape)
+        elif r < 1 or len(shape) != 4 or shape[1] % (r * r):
+            raise self.shape_error(
+                f"must be at least 1, and its square divide the channels of an N × C × H × W bottom; got {r} for"
+                f" shape {list(shape)}",
+                field="pixelshuffler",
+            )
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
+        r = self.param.reshape_param.pixelshuffler
+        if r != 1:
+            return F.pixel_shuffle(x, r)
         return x.reshape(self._reshaped(tuple(x.shape)))
