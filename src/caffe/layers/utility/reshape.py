@@ -80,8 +80,8 @@ class Reshape(TensorLayer):
             self._reshaped(shape)
         elif r < 1 or len(shape) != 4 or shape[1] % (r * r):
             raise self.shape_error(
-                f"must be at least 1, and its square divide the channels of an N × C × H × W bottom; got {r} for"
-                f" shape {list(shape)}",
+                f"must be at least 1, and its square divide the channels of an N × C × H × W bottom; got {r}"
+                f" for shape {list(shape)}",
                 field="pixelshuffler",
             )
 
