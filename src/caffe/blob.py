@@ -27,11 +27,11 @@ _ZERO = torch.zeros(())
 class Memory:
     """One array, allocated when first used (as zeros), on host, device, or both.
 
-    ``head`` says which side is newest. The host side of parameters and inputs keeps its storage for life, since
-    scripts hold views of it; :meth:`bind` replaces it (what a layer's forward does with its tops).
+    The host side of parameters and inputs keeps its storage for life, since scripts hold views of it;
+    :meth:`bind` replaces it (what a layer's forward does with its tops).
     """
 
-    __slots__ = ("_device", "_head", "_host", "_shape", "exposed", "freed", "pending")
+    __slots__ = ("_device", "_freed_fix", "_head", "_host", "_shape", "exposed", "freed", "pending")
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
@@ -39,8 +39,11 @@ class Memory:
         self._device: torch.Tensor | None = None
         self._head = _HOST
         self.exposed = False  # a numpy view was handed out: write in place from now on
-        self.pending: torch.Tensor | None = None  # the values to be taken when next read; what is there is stale
+        self.pending: torch.Tensor | None = (
+            None  # the values to be taken when next read; what is there is stale
+        )
         self.freed = ""  # why the values are gone, where they are
+        self._freed_fix: str | None = None
 
     @property
     def shape(self) -> Shape:
@@ -55,14 +58,18 @@ class Memory:
         if self._head != _DEVICE and device.type == "cpu":
             if self._host is not None and self.pending is None and not self.freed:
                 return self._host
-        elif self._head != _HOST and self._device is not None and self.pending is None:
-            if self._device.device == device:
-                return self._device
+        elif (
+            self._head != _HOST
+            and self._device is not None
+            and self.pending is None
+            and self._device.device == device
+        ):
+            return self._device
         return self._settle(device)
 
     def _settle(self, device: torch.device) -> torch.Tensor:
         if self.freed:
-            raise StateError(self.freed)
+            raise StateError(self.freed, fix=self._freed_fix)
         if not self.allocated:
             self._host = torch.zeros(self._shape)
             self._head = _HOST
@@ -156,13 +163,18 @@ class Memory:
         else:
             self.pending = _ZERO
 
-    def free(self, why: str) -> None:
-        """Give the values back; reading them raises StateError with ``why``."""
+    def free(self, why: str, fix: str | None = None) -> None:
+        """Give the values back; reading them raises StateError with ``why`` and what to do about it."""
         self._host = self._device = None
         self._head = _HOST
         self.freed = why
+        self._freed_fix = fix
         self.pending = None
         self.exposed = False
+
+    def renew(self) -> None:
+        """After :meth:`free`, be zeros that are allocated when first used."""
+        self.freed = ""
 
     def reshape(self, shape: Shape) -> None:
         """Another shape over the same storage where that is large enough, as in the original."""
@@ -218,8 +230,11 @@ class ReshapedMemory(Memory):
     def clear(self) -> None:
         self._owner.clear()
 
-    def free(self, why: str) -> None:
-        self._owner.free(why)
+    def free(self, why: str, fix: str | None = None) -> None:
+        self._owner.free(why, fix)
+
+    def renew(self) -> None:
+        self._owner.renew()
 
 
 def as_shape(dims: Iterable[Any]) -> Shape:
@@ -242,8 +257,8 @@ def as_shape(dims: Iterable[Any]) -> Shape:
 class Blob:
     """An array of float32 values with its gradient, in N×C×H×W order for images.
 
-    ``data`` and ``diff`` are numpy arrays that write through. A view of an intermediate blob is a picture of that
-    forward; views of parameters and inputs stay valid.
+    ``data`` and ``diff`` are numpy arrays that write through. A view of an intermediate blob is a picture of
+    that forward; views of parameters and inputs stay valid.
     """
 
     __slots__ = ("__weakref__", "_data", "_diff", "name")
@@ -260,7 +275,7 @@ class Blob:
         try:
             return self._data.array()
         except StateError as error:
-            raise StateError(f"blob '{self.name}': {error.message}", fix=error.fix) from None
+            raise self._named(error) from None
 
     @data.setter
     def data(self, value: object) -> None:
@@ -285,7 +300,10 @@ class Blob:
     @property
     def tensor(self) -> torch.Tensor:
         """The values as a torch tensor on the present device, for reading."""
-        return self._data.on(runtime.device())
+        try:
+            return self._data.on(runtime.device())
+        except StateError as error:
+            raise self._named(error) from None
 
     @property
     def diff_tensor(self) -> torch.Tensor:
@@ -352,7 +370,7 @@ class Blob:
         return self._legacy(3, "width")
 
     def reshape(self, *shape: int) -> None:
-        """Change the shape; values stay where the storage is large enough. Takes dimensions or one sequence."""
+        """Change the shape (dimensions or one sequence); values stay where the storage is large enough."""
         if len(shape) == 1 and isinstance(shape[0], Sequence):
             shape = tuple(shape[0])
         dims = as_shape(shape)
@@ -371,6 +389,9 @@ class Blob:
         """Use the other blob's values and gradient, in this blob's shape."""
         self._data = ReshapedMemory(other._data, self.shape)
         self._diff = ReshapedMemory(other._diff, self.shape)
+
+    def _named(self, error: StateError) -> StateError:
+        return StateError(f"blob '{self.name}': {error.message}", fix=error.fix)
 
     def __repr__(self) -> str:
         name = f" '{self.name}'" if self.name else ""

@@ -51,8 +51,8 @@ class TensorLayer(Layer):
         self._inputs: list[torch.Tensor] | None = None  # where no graph was kept
         self.keep_graph = self.phase == caffe_pb2.TRAIN
         """Whether forward keeps the graph for backward; else backward computes forward again."""
-        self.keep_inputs = True
-        """Whether forward keeps at least its inputs, so that backward is possible."""
+        self.inference = False
+        """Whether forward keeps nothing at all: no backward will come."""
         self._rng_state: torch.Tensor | None = None
 
     # What a layer says. (The signatures are open so that each layer can write its own.)
@@ -120,14 +120,14 @@ class TensorLayer(Layer):
             self._shapes = None
             self.reshape(bottom, top)
         params = [b.tensor for b in self.blobs]
-        if self.keep_graph and self.needs.backward:
+        if self.keep_graph and self.needs.backward and not self.inference:
             leaves, outs = self._differentiable(inputs, params)
             self._kept = (leaves, outs)
             for blob, out in zip(top, outs):
                 blob.bind(out.detach())
             return
         self._kept = None
-        keep = self.keep_inputs and self.needs.backward
+        keep = self.needs.backward and not self.inference
         self._inputs = inputs if keep else None
         self._rng_state = torch.get_rng_state() if keep and self.phase == caffe_pb2.TRAIN else None
         with torch.no_grad():

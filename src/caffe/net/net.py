@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-
 from caffe.blob import Blob, BlobVec
 from caffe.errors import (
     CaffeError,
@@ -288,9 +287,10 @@ class Net:
     def set_inference(self, on: bool = True, keep: Iterable[str] = ()) -> None:
         """Run forward only, in as little memory as possible.
 
-        Nothing is kept for backward, and a blob is freed once no later layer reads it; inputs, outputs, losses and
-        the blobs named in ``keep`` stay, as do those that ``forward(blobs=…)`` asks for. Reading a freed one, or
-        calling backward, raises StateError. Raises UnknownNameError for a ``keep`` that is no blob.
+        Nothing is kept for backward, and a blob is freed once no later layer reads it; inputs, outputs,
+        losses and the blobs named in ``keep`` stay, as do those that ``forward(blobs=…)`` asks for. Reading a
+        freed one, or calling backward, raises StateError. Raises UnknownNameError for a ``keep`` that is no
+        blob.
         """
         self._inference = Inference(self, self._blob_list(keep)) if on else None
         for step in self._steps:

@@ -1,0 +1,105 @@
+"""Inference mode: same figures, freed blobs, clear messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import caffe
+from caffe import layers as L
+from caffe.errors import StateError, UnknownNameError
+
+
+def small_net(**kwargs: Any) -> caffe.Net:
+    n = caffe.NetSpec()
+    n.data = L.Input(shape=dict(dim=[2, 3, 9, 8]))
+    gaussian = dict(type="gaussian", std=0.5)
+    n.conv = L.Convolution(n.data, kernel_size=3, num_output=4, weight_filler=gaussian)
+    n.relu = L.ReLU(n.conv, in_place=True)
+    n.left = L.Pooling(n.relu, kernel_size=2, stride=2)
+    n.right = L.Convolution(n.relu, kernel_size=1, stride=2, num_output=5, weight_filler=gaussian)
+    n.cat = L.Concat(n.left, n.right)
+    n.sig = L.Sigmoid(n.cat, in_place=True)
+    n.ip = L.InnerProduct(n.sig, num_output=6, weight_filler=gaussian)
+    n.prob = L.Softmax(n.ip)
+    caffe.set_random_seed(7)
+    return caffe.Net(n, caffe.TEST, **kwargs)
+
+
+@pytest.fixture
+def net() -> caffe.Net:
+    net = small_net()
+    net.blobs["data"].data[...] = np.random.default_rng(1).normal(size=(2, 3, 9, 8))
+    return net
+
+
+def test_same_outputs_and_middle_blobs_freed(net: caffe.Net) -> None:
+    expected = net.forward()["prob"].copy()
+    middle = net.blobs["cat"].data.copy()
+    net.set_inference(keep=["cat"])
+    for _ in range(2):
+        assert np.array_equal(net.forward()["prob"], expected)
+    assert np.array_equal(net.blobs["cat"].data, middle)
+    assert net.blobs["data"].data.any()
+    for name in ("conv", "left", "right", "ip"):
+        with pytest.raises(StateError, match=rf"blob '{name}': .*freed after layer .*set_inference"):
+            net.blobs[name].data
+    net.set_inference(False)
+    net.forward()
+    assert net.blobs["conv"].data.any()
+
+
+def test_blobs_asked_for_stay(net: caffe.Net) -> None:
+    net.set_inference()
+    found = net.forward(blobs=["conv", "ip"])
+    assert found["conv"].shape == (2, 4, 7, 6)
+    assert found["ip"].any()
+    net.forward()
+    with pytest.raises(StateError):
+        net.blobs["ip"].data
+
+
+def test_in_parts(net: caffe.Net) -> None:
+    expected = net.forward()["prob"].copy()
+    net.set_inference()
+    assert net.forward(end="cat")["cat"].shape == (2, 9, 4, 3)
+    assert np.array_equal(net.forward(start="sig")["prob"], expected)
+    with pytest.raises(StateError, match="freed after layer"):
+        net.forward(start="left")
+
+
+def test_another_shape(net: caffe.Net) -> None:
+    net.set_inference()
+    net.forward()
+    net.blobs["data"].reshape(5, 3, 9, 8)
+    net.reshape()
+    assert net.forward()["prob"].shape == (5, 6)
+
+
+def test_backward_and_unknown_names_raise(net: caffe.Net) -> None:
+    with pytest.raises(UnknownNameError, match="conf"):
+        net.set_inference(keep=["conf"])
+    net.set_inference()
+    net.forward()
+    with pytest.raises(StateError, match=r"set_inference\(False\)"):
+        net.backward()
+
+
+def test_python_layers_write_into_freed_tops() -> None:
+    net = caffe.Net(_with_python_layer(), caffe.TEST)
+    net.blobs["data"].data[...] = 3
+    net.set_inference()
+    for _ in range(2):
+        assert np.allclose(net.forward()["out"], -6)
+    with pytest.raises(StateError):
+        net.blobs["scaled"].data
+
+
+def _with_python_layer() -> Any:
+    n = caffe.NetSpec()
+    n.data = L.Input(shape=dict(dim=[2, 3]))
+    n.scaled = L.Python(n.data, module="python_layers", layer="Scaled")
+    n.out = L.Power(n.scaled, scale=-1)
+    return n
