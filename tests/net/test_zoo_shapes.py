@@ -1,4 +1,4 @@
-"""Real prototxts of public repositories get the blobs, parameters, inputs and outputs that Caffe gave."""
+"""Real prototxts of public repositories get the blobs, parameters, inputs and outputs that Caffe gives."""
 
 from __future__ import annotations
 

@@ -14,9 +14,10 @@ from caffe.tensor_layer import BlobSpec, TensorLayer
 class BatchNorm(TensorLayer):
     """Batch normalization without learned scale and shift (put a Scale layer behind it for those).
 
-    y = (x − mean) / √(var + eps). In training, mean and var are those of each channel over the batch, and the running
-    sums become λ·sum + mean, λ·sum + m/(m − 1)·var and λ·sum + 1, with λ = ``moving_average_fraction`` and m values a
-    channel. In testing (``use_global_stats``) mean and var are the first two sums over the third, or 0 where it is 0.
+    y = (x − mean) / √(var + eps). In training, mean and var are those of each channel over the batch, and the
+    running sums become λ·sum + mean, λ·sum + m/(m − 1)·var and λ·sum + 1, with λ =
+    ``moving_average_fraction`` and m values a channel. In testing (``use_global_stats``) mean and var are the
+    first two sums over the third, or 0 where it is 0.
 
     bottom: x (N × C × …, or one axis, taken as one channel). top: y of x's shape.
     blobs: sum of means (C), sum of variances (C), sum of weights (1). The solver leaves them alone.
@@ -53,7 +54,7 @@ class BatchNorm(TensorLayer):
         p = self.param.batch_norm_param
         if self._global:
             factor = torch.where(weight_sum == 0, 0.0, weight_sum.reciprocal())
-            mean, var = mean_sum * factor, var_sum * factor
+            mean, var = (mean_sum * factor).detach(), (var_sum * factor).detach()
             return torch.batch_norm(x, None, None, mean, var, False, 0.0, p.eps, False)
         count = math.prod(x.shape) // max(x.shape[1], 1)
         if x.is_meta:

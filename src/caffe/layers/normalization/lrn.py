@@ -42,7 +42,7 @@ class LRN(TensorLayer):
             axes = x.dim() - 2
             pool = Pool((p.local_size,) * axes, (1,) * axes, ((p.local_size - 1) // 2,) * axes)
             return x * (1 + p.alpha * average_pool(x.square(), pool, True)) ** -p.beta
-        y: torch.Tensor = _AcrossChannels.apply(x, p.local_size, p.alpha, p.beta, p.k)
+        y: torch.Tensor = _AcrossChannels.apply(x, p.local_size, p.alpha, p.beta, p.k)  # type: ignore[no-untyped-call]
         return y
 
 
@@ -76,8 +76,8 @@ def _power(base: torch.Tensor, beta: float) -> torch.Tensor:
 def _sum_channels(x: torch.Tensor, size: int, factor: float, offset: float) -> torch.Tensor:
     """offset + factor · the sum of ``size`` channels around each one.
 
-    On the CPU a product with a banded matrix (a 1×1 convolution) is several times faster than torch's own LRN; on
-    accelerators it would be rounded to short floats.
+    On the CPU a product with a banded matrix (a 1×1 convolution) is several times faster than torch's own
+    LRN; on accelerators it would be rounded to short floats.
     """
     channels = x.shape[1]
     if x.dim() == 4 and x.device.type == "cpu" and channels <= _MOST_BANDED:

@@ -16,7 +16,8 @@ class MVN(TensorLayer):
     y = (x − mean) / (σ + eps), with σ² the mean of (x − mean)²; y = x − mean without ``normalize_variance``.
 
     bottom: x (N × C × …). top: y of x's shape.
-    The gradient takes eps as part of σ: dx = (dy − mean(dy) − y · mean(y · dy)) / (σ + eps), as in the original.
+    The gradient takes eps as part of σ: dx = (dy − mean(dy) − y · mean(y · dy)) / (σ + eps), as in the
+    original.
     Differs from Caffe: more than 4 axes work. Source: BVLC ``MVN``.
     """
 
@@ -32,7 +33,7 @@ class MVN(TensorLayer):
         if not p.normalize_variance:
             y = flat - flat.mean(axes, keepdim=True)
         else:
-            y = _Normalize.apply(flat, axes, p.eps)
+            y = _Normalize.apply(flat, axes, p.eps)  # type: ignore[no-untyped-call]
         return y.reshape(x.shape)
 
 
