@@ -19,8 +19,9 @@ _LETTERS = "IWEF"
 
 
 class _State:
-    files: list[TextIO] = []
-    write: Callable[[str], None] | None = None
+    def __init__(self) -> None:
+        self.files: list[TextIO] = []
+        self.write: Callable[[str], None] | None = None
 
 
 _state = _State()

@@ -106,11 +106,11 @@ class LRPolicy:
         return p.base_lr * p.gamma**self.current_step
 
     def _exp(self, iteration: int) -> float:
-        return self.param.base_lr * self.param.gamma**iteration
+        return float(self.param.base_lr * self.param.gamma**iteration)
 
     def _inv(self, iteration: int) -> float:
         p = self.param
-        return p.base_lr * (1 + p.gamma * iteration) ** -p.power
+        return float(p.base_lr * (1 + p.gamma * iteration) ** -p.power)
 
     def _multistep(self, iteration: int) -> float:
         p = self.param

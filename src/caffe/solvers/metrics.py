@@ -66,7 +66,7 @@ class Metrics(Callback):
         columns.update(flat(row["outputs"]))
         name = row["kind"] if not row.get("net") else f"{row['kind']}{row['net']}"
         if name not in self._csv:
-            file: TextIO = Path(f"{self._prefix}_{name}.csv").open("w", newline="", encoding="utf-8")
+            file: TextIO = Path(f"{self._prefix}_{name}.csv").open("w", newline="", encoding="utf-8")  # noqa: SIM115
             writer = csv.DictWriter(file, list(columns), extrasaction="ignore", restval="")
             writer.writeheader()
             self._csv[name] = (file, writer)

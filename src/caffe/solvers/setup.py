@@ -9,8 +9,8 @@ from pathlib import Path
 from caffe import logs
 from caffe.errors import InputTypeError, MissingFileError, SolverError, close_names
 from caffe.formats import prototxt
-from caffe.net.net import Net
 from caffe.net import build
+from caffe.net.net import Net
 from caffe.passes.upgrade import upgrade_solver
 from caffe.proto import caffe_pb2
 from caffe.solvers.rule import Rule

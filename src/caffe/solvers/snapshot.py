@@ -1,8 +1,9 @@
 """Snapshots: a .caffemodel and a .solverstate as the original's, and a file of ours that makes resuming exact.
 
 Three files for iteration N: ``<prefix>_iter_N.caffemodel`` (the parameters), ``<prefix>_iter_N.trainstate`` (JSON:
-random generators, data cursors, loss window, policy) and, last, ``<prefix>_iter_N.solverstate`` (history). Each is
-written beside its place and renamed, so that a complete .solverstate means a complete snapshot.
+the policy, and for each worker random generators, data cursors, loss window) and, last,
+``<prefix>_iter_N.solverstate`` (history). Each is written beside its place and renamed, so that a complete
+.solverstate means a complete snapshot.
 """
 
 from __future__ import annotations
@@ -28,9 +29,15 @@ if TYPE_CHECKING:
     from caffe.net.net import Net
     from caffe.solvers.solver import Solver
 
+State = dict[str, Any]
+"""Plain numbers, strings, lists and dicts, for JSON."""
 
-def write(solver: Solver) -> tuple[Path, Path]:
-    """Write the three files; returns the model's and the state's path. Raises SnapshotError."""
+
+def write(solver: Solver, workers: list[State | None]) -> tuple[Path, Path]:
+    """Write the three files; returns the model's and the state's path. Raises SnapshotError.
+
+    ``workers`` is each worker's :func:`worker_state`, None where it is not known.
+    """
     hdf = solver.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
     base = f"{solver.param.snapshot_prefix}_iter_{solver.iter}"
     ending = ".h5" if hdf else ""
@@ -43,7 +50,7 @@ def write(solver: Solver) -> tuple[Path, Path]:
         else:
             solver.net.save(model, solver.param.snapshot_diff)
         with replacing(_extra_path(state)) as temporary:
-            temporary.write_text(json.dumps(_extra(solver)))
+            temporary.write_text(json.dumps(_extra(solver, workers)))
         logs.info(f"Snapshotting solver state to {kind} file {state}")
         history = [memory.on(torch.device("cpu")).numpy() for memory in solver.update.history]
         codec = hdf5 if hdf else binaryproto
@@ -97,9 +104,9 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
         memory.write(torch.from_numpy(np.array(array, dtype=np.float32)).reshape(memory.shape))
     solver.iter = state.iter
     solver.policy.current_step = state.current_step
-    extra = _extra_path(path)
-    if extra.exists():
-        _restore_extra(solver, extra)
+    extra = read_extra(path)
+    if extra is not None:
+        apply_extra(solver, extra, path)
     for test_net in solver.test_nets:
         test_net.share_with(solver.net)
 
@@ -120,55 +127,95 @@ def _extra_path(state: Path) -> Path:
     return state.with_name(re.sub(r"\.solverstate(\.h5)?$", "", state.name) + ".trainstate")
 
 
-def _extra(solver: Solver) -> dict[str, Any]:
+def worker_state(solver: Solver) -> State:
+    """What resuming this worker exactly takes, beside parameters and history."""
     losses, smoothed, start = solver.loss_window
-    cuda = [_encode(s) for s in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else []
+    device = runtime.device()
     return {
-        "version": 1,
-        "iter": solver.iter,
         "losses": losses,
         "smoothed": smoothed,
         "window_start": start,
-        "policy": {
-            "minimum_loss": solver.policy.minimum_loss,
-            "last_improved": solver.policy.last_improved,
-        },
         "numpy_rng": runtime.rng().bit_generator.state,
         "torch_rng": _encode(torch.get_rng_state()),
-        "cuda_rng": cuda,
-        "solver_count": runtime.solver_count(),
+        "cuda_rng": _encode(torch.cuda.get_rng_state(device)) if device.type == "cuda" else "",
         "cursors": [_cursors(net) for net in (solver.net, *solver.test_nets)],
     }
 
 
-def _restore_extra(solver: Solver, path: Path) -> None:
+def _extra(solver: Solver, workers: list[State | None]) -> State:
+    return {
+        "version": 1,
+        "iter": solver.iter,
+        "policy": {
+            "minimum_loss": solver.policy.minimum_loss,
+            "last_improved": solver.policy.last_improved,
+        },
+        "solver_count": runtime.solver_count(),
+        "workers": workers,
+    }
+
+
+def read_extra(path: str | os.PathLike[str]) -> State | None:
+    """What a snapshot holds for exact resuming, or None where it holds nothing. Raises SnapshotError."""
+    extra = _extra_path(Path(path))
     try:
-        found = json.loads(path.read_text())
-        if found["iter"] != solver.iter:
-            raise ValueError(f"it is of iteration {found['iter']}, the solver state of {solver.iter}")
-        if found["solver_count"] != runtime.solver_count():
+        found: State = json.loads(extra.read_text())
+        return found
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise _unusable(extra, error) from None
+
+
+def apply_extra(solver: Solver, extra: State, path: str | os.PathLike[str]) -> None:
+    """Bring this worker to where it was. Raises SnapshotError.
+
+    With another number of workers than then, or where this worker's own state is not known (it was lost), the
+    data goes on behind what all of them have read, and random generators start anew.
+    """
+    try:
+        if extra["iter"] != solver.iter:
+            raise ValueError(f"it is of iteration {extra['iter']}, the solver state of {solver.iter}")
+        solver.policy.minimum_loss = extra["policy"]["minimum_loss"]
+        solver.policy.last_improved = extra["policy"]["last_improved"]
+        workers = extra["workers"]
+        known = next((w for w in workers if w is not None), None)
+        own = None
+        if extra["solver_count"] != runtime.solver_count():
             logs.warning(
-                f"{path} was written by {found['solver_count']} workers: data starts from the beginning"
+                f"{path} was written by {extra['solver_count']} workers, now there are"
+                f" {runtime.solver_count()}: data goes on where they were, random numbers start anew"
             )
-            return
-        solver.loss_window = (found["losses"], found["smoothed"], found["window_start"])
-        solver.policy.minimum_loss = found["policy"]["minimum_loss"]
-        solver.policy.last_improved = found["policy"]["last_improved"]
-        for net, cursors in zip((solver.net, *solver.test_nets), found["cursors"]):
-            for layer in net.layers:
-                restore_layer = getattr(layer, "restore", None)
-                if restore_layer is not None and layer.name in cursors:
-                    restore_layer(cursors[layer.name])
-        runtime.rng().bit_generator.state = found["numpy_rng"]
-        torch.set_rng_state(_decode(found["torch_rng"]))
-        if found["cuda_rng"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all([_decode(s) for s in found["cuda_rng"]])
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise SnapshotError(
-            f"The file that makes resuming exact cannot be used: {error}",
-            file=path,
-            fix="Delete it to resume as the original does: data from the beginning, a fresh loss window",
-        ) from None
+        elif runtime.solver_rank() < len(workers):
+            own = workers[runtime.solver_rank()]
+        if own or known:
+            _restore_worker(solver, own or known, exact=own is not None)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise _unusable(_extra_path(Path(path)), error) from None
+
+
+def _restore_worker(solver: Solver, state: State, exact: bool) -> None:
+    solver.loss_window = (state["losses"], state["smoothed"], state["window_start"])
+    for net, cursors in zip((solver.net, *solver.test_nets), state["cursors"]):
+        for layer in net.layers:
+            restore_layer = getattr(layer, "restore", None)
+            if restore_layer is not None and layer.name in cursors:
+                restore_layer(cursors[layer.name])
+    if not exact:
+        return
+    runtime.rng().bit_generator.state = state["numpy_rng"]
+    torch.set_rng_state(_decode(state["torch_rng"]))
+    device = runtime.device()
+    if state["cuda_rng"] and device.type == "cuda":
+        torch.cuda.set_rng_state(_decode(state["cuda_rng"]), device)
+
+
+def _unusable(path: Path, error: Exception) -> SnapshotError:
+    return SnapshotError(
+        f"The file that makes resuming exact cannot be used: {error!r}",
+        file=path,
+        fix="Delete it to resume as the original does: data from the beginning, a fresh loss window",
+    )
 
 
 def _cursors(net: Net) -> dict[str, Any]:

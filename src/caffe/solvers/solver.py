@@ -21,6 +21,7 @@ from caffe.solvers.lr_policy import LRPolicy
 from caffe.solvers.rule import Rule
 from caffe.solvers.signals import Action
 from caffe.solvers.update import Update
+from caffe.solvers.workers import Workers
 
 
 class Solver:
@@ -47,14 +48,18 @@ class Solver:
         rule = kind(param)
         self._policy = LRPolicy(param)
         setup.prepare_prefix(param, self.file)
-        if param.random_seed >= 0:
-            runtime.set_random_seed(param.random_seed + runtime.solver_rank())
+        if param.random_seed >= 0:  # data layers of all workers share out one shuffled order
+            runtime.set_random_seed(param.random_seed)
         self.iter = 0
         self.net: Net = setup.train_net(param, self.file)
         self.test_nets: list[Net] = setup.test_nets(param, self.file) if runtime.root_solver() else []
         for test_net in self.test_nets:
             test_net.share_with(self.net)
+        if param.random_seed >= 0 and not runtime.root_solver():  # each drops out units of its own
+            runtime.set_random_seed(param.random_seed + runtime.solver_rank())
         self._update = Update(param, rule, self.net.learnable)
+        self.workers = Workers()
+        """The processes that train together; :mod:`caffe.parallel` puts them here."""
         self._callbacks: list[Callback] = []
         self._losses: list[torch.Tensor | float] = []
         self._smoothed: torch.Tensor | float = 0.0
@@ -92,7 +97,8 @@ class Solver:
             self.net.clear_param_diffs()
             if self._test_is_due(self.iter) and (self.iter > 0 or self.param.test_initialization):
                 self.test_all()
-                if self._stop_requested:
+                if self.workers.follow(self._stop_requested):
+                    self._stop_requested = True
                     break
             for callback in self._callbacks:
                 callback.on_start(self)
@@ -103,19 +109,20 @@ class Solver:
             if self.stop_at_nan and (shows or runtime.device().type == "cpu"):
                 self._check_finite(loss)
             if self._policy.needs_loss:
-                self._policy.observe(self.iter, float(self._smoothed))
+                self._policy.observe(self.iter, self.workers.mean(float(self._smoothed)))
             for callback in self._callbacks:
                 callback.on_gradients_ready(self)
             self.apply_update()
             for callback in self._callbacks:
                 callback.on_iteration(self, shown)
-            action = self.action()
             due = self.param.snapshot > 0 and self.iter % self.param.snapshot == 0
-            if (due or action is Action.SNAPSHOT) and runtime.root_solver():
-                self.snapshot()
+            if due:
+                self._snapshot_together()
+            action = self.workers.agree(Action.STOP if self._stop_requested else self.action())
+            if action is Action.SNAPSHOT and not due:
+                self._snapshot_together()
             if action is Action.STOP:
                 self._stop_requested = True
-            if self._stop_requested:
                 break
 
     def _begin_window(self) -> None:
@@ -151,7 +158,7 @@ class Solver:
             self._losses[index] = loss
 
     def _display(self) -> float:
-        loss = float(self._smoothed)
+        loss = self.workers.mean(float(self._smoothed))
         since, then = self._last_display
         now = time.monotonic()
         outputs = display.outputs(self.net)
@@ -200,16 +207,17 @@ class Solver:
             self.restore(resume_file)
         self.step(self.param.max_iter - self.iter)
         due = not self.param.snapshot or self.iter % self.param.snapshot != 0
-        if self.param.snapshot_after_train and due and root:
-            self.snapshot()
+        if self.param.snapshot_after_train and due:
+            self._snapshot_together()
         if self._stop_requested:
             if root:
                 logs.info("Optimization stopped early.")
             return
         if self.param.display and self.iter % self.param.display == 0:
             self._smooth(self.net.forward_loss())
+            loss = self.workers.mean(float(self._smoothed))
             if root:
-                logs.info(f"Iteration {self.iter}, loss = {float(self._smoothed):g}")
+                logs.info(f"Iteration {self.iter}, loss = {loss:g}")
         if self._test_is_due(self.iter):
             self.test_all()
         if root:
@@ -273,7 +281,17 @@ class Solver:
 
     def snapshot(self) -> Path:
         """Write the net and the solver's state; returns the state's path. Raises SnapshotError."""
-        model, state = snapshot.write(self)
+        return self._write_snapshot([snapshot.worker_state(self)])
+
+    def _snapshot_together(self) -> None:
+        """The root writes a snapshot with every worker's state, the others wait."""
+        states = self.workers.gather(snapshot.worker_state(self))
+        if runtime.root_solver():
+            self._write_snapshot(states)
+        self.workers.follow(False)
+
+    def _write_snapshot(self, states: list[snapshot.State]) -> Path:
+        model, state = snapshot.write(self, states)
         for callback in self._callbacks:
             callback.on_snapshot(self, model, state)
         return state

@@ -1,0 +1,98 @@
+"""Solver definitions that cannot be: each an exception that says file and field, what was found, what to do."""
+
+from __future__ import annotations
+
+import pytest
+from support_nets import SOLVER, write_regression
+
+import caffe
+from caffe.errors import CaffeError, MissingFileError, ParseError, SolverError
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_regression(tmp_path)
+    return tmp_path
+
+
+def without(field):
+    return "\n".join(line for line in SOLVER.splitlines() if not line.startswith(field + ":")) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("solver", "field", "words"),
+    [
+        (SOLVER + 'type: "Adm"\n', "type", "Did you mean 'Adam'"),
+        (SOLVER.replace('"multistep"', '"multi"'), "lr_policy", "Did you mean 'multistep'"),
+        (without("lr_policy"), "lr_policy", "must be given"),
+        (without("base_lr"), "base_lr", "must be given"),
+        (without("gamma"), "gamma", "for lr_policy 'multistep'"),
+        (SOLVER.replace('"multistep"', '"step"'), "stepsize", "must be given for lr_policy 'step'"),
+        (SOLVER.replace('"multistep"', '"inv"'), "power", "must be given"),
+        (SOLVER.replace('"multistep"', '"poly"'), "power", "must be given"),
+        (SOLVER + 'type: "AdaGrad"\n', "momentum", "cannot be used with AdaGrad"),
+        (SOLVER + 'type: "RMSProp"\n', "momentum", "cannot be used with RMSProp"),
+        (SOLVER + 'regularization_type: "L3"\n', "regularization_type", "must be L2 or L1"),
+        (SOLVER + 'train_net: "net.prototxt"\n', "train_net", "exactly once"),
+        (without("net"), "net", "exactly once"),
+        (without("test_iter"), "test_iter", "no test net has a test_iter"),
+        (without("test_interval"), "test_interval", "at least 1"),
+        (SOLVER + 'test_net: "net.prototxt"\ntest_net: "net.prototxt"\n', "test_iter", "each of the 2"),
+        (SOLVER + "iter_size: 0\n", "iter_size", "at least 1"),
+        (SOLVER.replace("average_loss: 3", "average_loss: 0"), "average_loss", "at least 1"),
+        (SOLVER.replace("test_iter: 2", "test_iter: 0"), "test_iter", "at least 1"),
+        (SOLVER.replace('"snap"', '"no/such/folder/snap"'), "snapshot_prefix", "mkdir -p"),
+    ],
+)
+def test_definitions(folder, solver, field, words):
+    (folder / "solver.prototxt").write_text(solver)
+    with pytest.raises(SolverError) as caught:
+        caffe.get_solver("solver.prototxt")
+    assert caught.value.field == field
+    assert words in str(caught.value)
+    assert "solver.prototxt" in str(caught.value)
+
+
+def test_a_typo_in_a_field(folder):
+    (folder / "solver.prototxt").write_text(SOLVER.replace("momentum:", "momentun:"))
+    with pytest.raises(ParseError) as caught:
+        caffe.SGDSolver("solver.prototxt")
+    assert caught.value.line == 6
+    assert "momentum" in str(caught.value)
+
+
+def test_missing_files(folder):
+    with pytest.raises(MissingFileError, match=r"nowhere\.prototxt"):
+        caffe.SGDSolver("nowhere.prototxt")
+    (folder / "solver.prototxt").write_text(SOLVER.replace("net.prototxt", "gone.prototxt"))
+    with pytest.raises(MissingFileError, match=r"gone\.prototxt"):
+        caffe.SGDSolver("solver.prototxt")
+
+
+def test_unwritable_snapshots_are_found_before_training(folder):
+    (folder / "place").write_text("a file where a folder should be")
+    (folder / "solver.prototxt").write_text(SOLVER.replace('"snap"', '"place/snap"'))
+    with pytest.raises(SolverError, match="snapshot_prefix"):
+        caffe.SGDSolver("solver.prototxt")
+
+
+def test_every_error_derives_from_the_fitting_builtin():
+    assert issubclass(SolverError, ValueError)
+    assert issubclass(MissingFileError, FileNotFoundError)
+    assert issubclass(CaffeError, Exception)
+
+
+def test_step_takes_a_number():
+    solver = caffe.SGDSolver("solver.prototxt")
+    with pytest.raises(TypeError, match="number of iterations"):
+        solver.step("3")
+
+
+def test_nan_stops_with_its_first_place(folder):
+    (folder / "solver.prototxt").write_text(SOLVER)
+    solver = caffe.SGDSolver("solver.prototxt")
+    solver.stop_at_nan = True
+    solver.net.params["two"][0].data[1, 2] = float("nan")
+    with pytest.raises(SolverError, match=r"parameter 0 of layer 'two' \(InnerProduct\)"):
+        solver.step(1)
