@@ -3,15 +3,60 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 
 from caffe.blob import Shape
-from caffe.layers.loss._floor import at_least
 from caffe.layers.loss._labels import class_labels
 from caffe.layers.loss._loss_layer import LossLayer
 
-_LEAST = math.log(torch.finfo(torch.float32).tiny)
+_LEAST = torch.finfo(torch.float32).tiny
+
+
+class _Loss(torch.autograd.Function):
+    """The loss and the softmax; only the loss has a gradient, Σ weight · (softmax - target) / divisor.
+
+    ``index`` and ``weight`` have the scores' shape with 1 at the axis. The limit of the probability is not
+    in the gradient, as in the original.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        scores: torch.Tensor,
+        index: torch.Tensor,
+        weight: torch.Tensor | None,
+        divisor: torch.Tensor | float,
+        axis: int,
+        smoothing: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        probs = torch.softmax(scores, axis)
+        found = probs.gather(axis, index).clamp_(min=_LEAST).log_()
+        if weight is not None:
+            found *= weight
+        ctx.save_for_backward(probs, index, weight)
+        ctx.divisor, ctx.axis, ctx.smoothing = divisor, axis, smoothing
+        ctx.mark_non_differentiable(probs)
+        return found.sum() / -divisor, probs
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        probs, index, weight = ctx.saved_tensors
+        scale = grads[0] / ctx.divisor
+        if weight is not None:
+            scale = scale * weight
+        target = -scale
+        if ctx.smoothing:
+            share = ctx.smoothing / probs.shape[ctx.axis]
+            diff = scale * (probs * (1 - share) - share)
+            target = target * (1 - ctx.smoothing - share)
+        else:
+            diff = probs * scale
+        diff.scatter_add_(ctx.axis, index, target.expand(index.shape))
+        return diff, None, None, None, None, None
 
 
 class SoftmaxWithLoss(LossLayer):
@@ -44,19 +89,15 @@ class SoftmaxWithLoss(LossLayer):
     def compute(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         axis = self.axis(self.param.softmax_param.axis, tuple(scores.shape))
         index, counted = class_labels(self, labels, scores, axis, self.ignored())
-        logs = torch.log_softmax(scores, axis)
-        found = at_least(logs.gather(axis, index), _LEAST)
         p = self.param.loss_param
-        if p.label_smoothing:
-            share = p.label_smoothing / scores.shape[axis]
-            smooth = (1 - p.label_smoothing - share) * found + share * logs.sum(axis, keepdim=True)
-            found = found.detach() + smooth - smooth.detach()
-        if p.weight_by_label_freqs:
-            found = found * scores.new_tensor(list(p.class_weighting))[index]
-        if counted is not None:
-            found = found * counted
         outer, inner = math.prod(scores.shape[:axis]), math.prod(scores.shape[axis + 1 :])
-        loss = -found.sum() / self.divisor(self.mode(), outer, inner, counted)
+        divisor = self.divisor(self.mode(), outer, inner, counted)
+        weight = counted
+        if p.weight_by_label_freqs:
+            weight = scores.new_tensor(list(p.class_weighting))[index]
+            weight = weight if counted is None else weight * counted
+        loss: torch.Tensor
+        loss, probs = _Loss.apply(scores, index, weight, divisor, axis, p.label_smoothing)  # type: ignore[no-untyped-call]
         if self.top_count < 2:
             return loss
-        return loss, torch.softmax(scores.detach(), axis)
+        return loss, probs
