@@ -43,9 +43,7 @@ class Pool:
     def regular(self, spatial: Shape) -> bool:
         """Whether torch's own windows are these. (Over 3 axes it wants the input as large as the kernel.)"""
         return all(
-            2 * pad <= kernel
-            and (count - 1) * stride < size + pad
-            and (len(spatial) < 3 or size >= kernel)
+            2 * pad <= kernel and (count - 1) * stride < size + pad and (len(spatial) < 3 or size >= kernel)
             for size, kernel, stride, pad, count in zip(
                 spatial, self.kernel, self.stride, self.pad, self.counts(spatial)
             )
