@@ -26,7 +26,7 @@ def learned_shape(layer: Layer, axis: int, num_axes: int, shape: Shape) -> Shape
 
 
 def check_operand(layer: Layer, axis: int, shape: Shape, operand: Shape, learned: bool) -> int:
-    """How many axes of ``shape`` lie behind the operand's. Raises ShapeError where the operand does not fit."""
+    """How many axes of ``shape`` lie behind the operand's. Raises ShapeError where it does not fit."""
     first = layer.axis(axis, shape) if operand or learned else 0
     last = first + len(operand)
     if shape[first:last] != operand:

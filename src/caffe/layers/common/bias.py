@@ -16,7 +16,8 @@ class Bias(TensorLayer):
 
     bottom: x (any shape), and b, if it is not learned.
     top: y of x's shape.
-    blobs: b, unless it is a bottom (``num_axes`` axes of x from ``axis`` on; all the rest for −1, a scalar for 0).
+    blobs: b, unless it is a bottom (``num_axes`` axes of x from ``axis`` on; all the rest for −1, a scalar
+    for 0).
     Differs from Caffe: nothing known. Source: BVLC ``Bias``.
     """
 

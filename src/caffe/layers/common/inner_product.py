@@ -41,6 +41,10 @@ class InnerProduct(TensorLayer):
             specs.append(BlobSpec((p.num_output,), p.bias_filler))
         return specs
 
-    def compute(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    def compute(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
         p = self.param.inner_product_param
-        return F.linear(x.flatten(self.axis(p.axis, tuple(x.shape))), weight.t() if p.transpose else weight, bias)
+        return F.linear(
+            x.flatten(self.axis(p.axis, tuple(x.shape))), weight.t() if p.transpose else weight, bias
+        )

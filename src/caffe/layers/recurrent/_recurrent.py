@@ -17,9 +17,9 @@ Tensors = tuple[torch.Tensor, ...]
 class Recurrent(TensorLayer):
     """A layer over sequences: T steps of N streams.
 
-    Bottoms are x (T × N × …), cont (T × N; 0 where a sequence starts, else 1), with one more a static input (N × …), and
-    with ``expose_hidden`` the states before the first step (1 × N × num_output each). Without ``expose_hidden`` the
-    states after the last step are those before the first step of the next forward.
+    Bottoms are x (T × N × …), cont (T × N; 0 where a sequence starts, else 1), with one more a static input
+    (N × …), and with ``expose_hidden`` the states before the first step (1 × N × num_output each). Without
+    ``expose_hidden`` the states after the last step are those before the first step of the next forward.
     """
 
     num_bottoms = (2, None)

@@ -15,14 +15,16 @@ from caffe.tensor_layer import BlobSpec
 class LSTM(Recurrent):
     """Long short-term memory over T steps of N streams.
 
-    Each step, with h and c zero where cont is 0 and D = ``num_output``: (i, f, o, g) = W_x·x + W_s·static + b + W_h·h,
-    i, f, o through a sigmoid and g through tanh; c = f·c + i·g; h = o·tanh(c).
+    Each step, with h and c zero where cont is 0 and D = ``num_output``: (i, f, o, g) = W_x·x + W_s·static + b
+    + W_h·h, i, f, o through a sigmoid and g through tanh; c = f·c + i·g; h = o·tanh(c).
 
-    bottom: x (T × N × …), cont (T × N; 0 where a sequence starts, else 1; without gradient), optionally static
-    (N × …), and with ``expose_hidden`` h₀ and c₀ (1 × N × D).
-    top: h of every step (T × N × D), and with ``expose_hidden`` the last h and c (1 × N × D), which pass no gradient.
+    bottom: x (T × N × …), cont (T × N; 0 where a sequence starts, else 1; without gradient), optionally
+    static (N × …), and with ``expose_hidden`` h₀ and c₀ (1 × N × D).
+    top: h of every step (T × N × D), and with ``expose_hidden`` the last h and c (1 × N × D), which pass no
+    gradient.
     blobs: W_x (4D × I), b (4D), W_s (4D × S) with a static input, W_h (4D × D).
-    Without ``expose_hidden`` the last states of a forward are the first ones of the next, unless cont is 0 there.
+    Without ``expose_hidden`` the last states of a forward are the first ones of the next, unless cont is 0
+    there.
     Differs from Caffe: the number of steps may change between forwards.
     Source: BVLC ``LSTM``; Hochreiter & Schmidhuber 1997; Donahue et al. 2015.
     """

@@ -11,7 +11,7 @@ from caffe.tensor_layer import TensorLayer
 def lstm_step(
     cell: torch.Tensor, gates: torch.Tensor, cont: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Next cell and hidden state from cell (… × D), gates before their squashing (… × 4D: i, f, o, g) and cont (… × 1)."""
+    """Next cell and hidden state from cell (… × D), unsquashed gates (… × 4D: i, f, o, g) and cont (… × 1)."""
     width = cell.shape[-1]
     i, f, o = gates[..., : 3 * width].sigmoid().split(width, -1)
     cell = torch.addcmul(i * gates[..., 3 * width :].tanh(), f * cont, cell)
@@ -24,7 +24,8 @@ class LSTMUnit(TensorLayer):
     With i, f, o = sigmoid of the first three quarters of the gates and g = tanh of the last one:
     c′ = cont·f·c + i·g, h′ = o·tanh(c′).
 
-    bottom: c (1 × N × D), gates (1 × N × 4D), cont (1 × N; 0 where a sequence starts, else 1; without gradient).
+    bottom: c (1 × N × D), gates (1 × N × 4D), cont (1 × N; 0 where a sequence starts, else 1; without
+    gradient).
     top: c′ (1 × N × D), h′ (1 × N × D).
     Differs from Caffe: nothing known. Source: BVLC ``LSTMUnit``; Hochreiter & Schmidhuber 1997.
     """

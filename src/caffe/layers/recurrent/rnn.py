@@ -17,11 +17,13 @@ class RNN(Recurrent):
 
     Each step, with h zero where cont is 0: h = tanh(W_x·x + W_s·static + b + W_h·h), y = tanh(W_o·h + b_o).
 
-    bottom: x (T × N × …), cont (T × N; 0 where a sequence starts, else 1; without gradient), optionally static
-    (N × …), and with ``expose_hidden`` h₀ (1 × N × D), where D = ``num_output``.
-    top: y of every step (T × N × D), and with ``expose_hidden`` the last h (1 × N × D), which passes no gradient.
+    bottom: x (T × N × …), cont (T × N; 0 where a sequence starts, else 1; without gradient), optionally
+    static (N × …), and with ``expose_hidden`` h₀ (1 × N × D), where D = ``num_output``.
+    top: y of every step (T × N × D), and with ``expose_hidden`` the last h (1 × N × D), which passes no
+    gradient.
     blobs: W_x (D × I), b (D), W_s (D × S) with a static input, W_h (D × D), W_o (D × D), b_o (D).
-    Without ``expose_hidden`` the last state of a forward is the first one of the next, unless cont is 0 there.
+    Without ``expose_hidden`` the last state of a forward is the first one of the next, unless cont is 0
+    there.
     Differs from Caffe: the number of steps may change between forwards.
     Source: BVLC ``RNN``; Elman 1990; Donahue et al. 2015.
     """

@@ -48,8 +48,8 @@ class Window:
 def read_window(layer: Layer, axes: int) -> Window:
     """The window that a layer's convolution_param gives for ``axes`` spatial axes.
 
-    Each of kernel_size, stride, pad and dilation holds one value for all axes or one an axis; with two axes, ``_h``
-    and ``_w`` instead. Raises LayerError where they are missing, too many or not positive.
+    Each of kernel_size, stride, pad and dilation holds one value for all axes or one an axis; with two axes,
+    ``_h`` and ``_w`` instead. Raises LayerError where they are missing, too many or not positive.
     """
     return Window(
         kernel=_sizes(layer, "kernel_size", ("kernel_h", "kernel_w"), axes, least=1),
@@ -110,7 +110,7 @@ def convolve(
         start = k * dilation
         rows = x[:, :, start : start + (out - 1) * stride + 1 : stride].movedim(2, 1)
         parts.append(convolve(rows.flatten(0, 1), weight[:, :, k], None, window.inner, groups))
-    y = torch.stack(parts).sum(0).unflatten(0, (x.shape[0], out)).movedim(1, 2)
+    y: torch.Tensor = torch.stack(parts).sum(0).unflatten(0, (x.shape[0], out)).movedim(1, 2)
     return y if bias is None else y + bias.view(-1, *(1,) * axes)
 
 

@@ -12,8 +12,9 @@ from caffe.layers.vision.convolution import Convolution
 class Deconvolution(Convolution):
     """Transposed convolution: each input value adds its copy of the kernel to the output.
 
-    y[n, o, j…] = b[o] + Σ_c Σ_{i·stride − pad + k·dilation = j} W[c, o, k…] · x[n, c, i…], with c over the channels
-    of o's group. The output's size along an axis is stride·(size − 1) + dilation·(kernel − 1) + 1 − 2·pad.
+    y[n, o, j…] = b[o] + Σ_c Σ_{i·stride − pad + k·dilation = j} W[c, o, k…] · x[n, c, i…], with c over the
+    channels of o's group. The output's size along an axis is stride·(size − 1) + dilation·(kernel − 1) + 1 −
+    2·pad.
 
     bottom: x (N × C × H × W; other numbers of axes and several bottoms as for Convolution).
     top: y (N × num_output × H′ × W′), one for each bottom.

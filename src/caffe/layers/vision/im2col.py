@@ -38,7 +38,8 @@ class Im2col(TensorLayer):
         for i in range(axes):
             x = x.unfold(axis + 1 + i, w.extent[i], w.stride[i])
         # Now … × C × out… × extent…; holes are skipped, then the kernel's axes move behind the channels.
-        x = x[(..., *(slice(None, None, d) for d in w.dilation))]
+        for i, dilation in enumerate(w.dilation):
+            x = x[(slice(None),) * (x.dim() - axes + i) + (slice(None, None, dilation),)]
         kernels = list(range(axis + 1 + axes, x.dim()))
         x = x.movedim(kernels, list(range(axis + 1, axis + 1 + axes)))
         shape = tuple(x.shape)

@@ -14,8 +14,8 @@ from caffe.tensor_layer import TensorLayer
 class SPP(TensorLayer):
     """Spatial pyramid pooling: a vector of one length for images of any size.
 
-    Level l = 0 … pyramid_height − 1 pools 2^l × 2^l windows: with b = 2^l and kernel = stride = ⌈size / b⌉ along an
-    axis, and a pad of ⌈(kernel·b − size) / 2⌉. The levels are flattened and concatenated.
+    Level l = 0 … pyramid_height − 1 pools 2^l × 2^l windows: with b = 2^l and kernel = stride = ⌈size / b⌉
+    along an axis, and a pad of ⌈(kernel·b − size) / 2⌉. The levels are flattened and concatenated.
 
     bottom: x (N × C × H × W).
     top: y (N × C·(4^pyramid_height − 1)/3); N × C × 1 × 1 for a pyramid_height of 1, as in the original.
