@@ -188,13 +188,14 @@ def apply_extra(solver: Solver, extra: State, path: str | os.PathLike[str]) -> N
             )
         elif runtime.solver_rank() < len(workers):
             own = workers[runtime.solver_rank()]
-        if own or known:
-            _restore_worker(solver, own or known, exact=own is not None)
+        state = own or known
+        if state is not None:
+            _restore_worker(solver, state, exact=own is not None)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise _unusable(_extra_path(Path(path)), error) from None
 
 
-def _restore_worker(solver: Solver, state: State, exact: bool) -> None:
+def _restore_worker(solver: Solver, state: State, *, exact: bool) -> None:
     solver.loss_window = (state["losses"], state["smoothed"], state["window_start"])
     for net, cursors in zip((solver.net, *solver.test_nets), state["cursors"]):
         for layer in net.layers:

@@ -20,6 +20,7 @@ from caffe.solvers.callbacks import Callback, FunctionCallback
 from caffe.solvers.lr_policy import LRPolicy
 from caffe.solvers.rule import Rule
 from caffe.solvers.signals import Action
+from caffe.solvers.snapshot import State
 from caffe.solvers.update import Update
 from caffe.solvers.workers import Workers
 
@@ -290,7 +291,7 @@ class Solver:
             self._write_snapshot(states)
         self.workers.follow(False)
 
-    def _write_snapshot(self, states: list[snapshot.State]) -> Path:
+    def _write_snapshot(self, states: list[State | None]) -> Path:
         model, state = snapshot.write(self, states)
         for callback in self._callbacks:
             callback.on_snapshot(self, model, state)
