@@ -59,8 +59,8 @@ class BatchNorm(TensorLayer):
         count = math.prod(x.shape) // max(x.shape[1], 1)
         if x.is_meta:
             return torch.empty_like(x)
-        mean, var = torch.empty_like(mean_sum), torch.empty_like(var_sum)
-        # With a momentum of 1 the "running" statistics are this batch's, the variance times m/(m − 1).
+        mean, var = torch.zeros_like(mean_sum), torch.zeros_like(var_sum)
+        # Zeros, as torch adds 0 times what is there. With a momentum of 1 the "running" statistics are this batch's, the variance times m/(m − 1).
         y = torch.batch_norm(x, None, None, mean, var, True, 1.0, p.eps, False)
         if count == 1:
             var.zero_()
