@@ -132,12 +132,15 @@ class _Crew:
         self._queue: deque[_Batch] = deque()
         self._changed = threading.Condition()
         self._planning = threading.Lock()
+        self.reading = threading.Lock()
+        """Held while the source is read, and by a process that forks."""
         self._stopped = False
         self._pool = _Pool()
         self._threads = [
             threading.Thread(target=self._work, name=f"caffe-prefetch-{i}", daemon=True)
             for i in range(threads)
         ]
+        _crews.add(self)
         for thread in self._threads:
             thread.start()
 
@@ -176,12 +179,13 @@ class _Crew:
                         return
                     self._queue.append(batch)
                     self._changed.notify_all()
-                try:
-                    job = self._source.plan()
-                except BaseException as error:
-                    batch.error = error
-                finally:
-                    batch.state = self._source.state()
+                with self.reading:
+                    try:
+                        job = self._source.plan()
+                    except BaseException as error:
+                        batch.error = error
+                    finally:
+                        batch.state = self._source.state()
             if batch.error is None:
                 try:
                     batch.arrays = self._load(job)
@@ -206,6 +210,29 @@ class _Crew:
             tensors = [torch.from_numpy(a).to(self._device, non_blocking=True) for a in arrays]
         stream.synchronize()  # only this thread waits
         return tensors
+
+
+_crews: weakref.WeakSet[_Crew] = weakref.WeakSet()
+_held: list[threading.Lock] = []
+
+
+def _hold_readers() -> None:
+    """Before a fork: let nobody be in the middle of a database's call, whose locks the child would keep for
+    ever."""
+    for crew in list(_crews):
+        crew.reading.acquire()
+        _held.append(crew.reading)
+
+
+def _release_readers() -> None:
+    while _held:
+        _held.pop().release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_hold_readers, after_in_parent=_release_readers, after_in_child=_release_readers
+    )
 
 
 class _Block(np.ndarray[Any, Any]):

@@ -35,7 +35,8 @@ class _Shared:
 
 _environments: dict[str, _Shared] = {}
 _guard = threading.Lock()
-os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_guard.release)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_guard.release)
 
 
 def _acquire(path: str) -> _Shared:
