@@ -60,7 +60,8 @@ class BatchNorm(TensorLayer):
         if x.is_meta:
             return torch.empty_like(x)
         mean, var = torch.zeros_like(mean_sum), torch.zeros_like(var_sum)
-        # Zeros, as torch adds 0 times what is there. With a momentum of 1 the "running" statistics are this batch's, the variance times m/(m − 1).
+        # With a momentum of 1 the "running" statistics are this batch's, the variance times m/(m − 1), plus 0 times
+        # what was there (which therefore must be finite).
         y = torch.batch_norm(x, None, None, mean, var, True, 1.0, p.eps, False)
         if count == 1:
             var.zero_()
