@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from caffe import logs, runtime
 from caffe.errors import DeviceError
+
+if TYPE_CHECKING:
+    from caffe.parallel.place import Place
 
 
 def parse_gpus(flag: str) -> list[int]:
@@ -14,7 +19,8 @@ def parse_gpus(flag: str) -> list[int]:
     if flag == "all":
         if not found:
             raise DeviceError(
-                "--gpu=all was given, but torch finds no accelerator here", fix="Leave --gpu out to use the CPU"
+                "--gpu=all was given, but torch finds no accelerator here",
+                fix="Leave --gpu out to use the CPU",
             )
         return list(range(len(found)))
     try:
@@ -31,14 +37,23 @@ def parse_gpus(flag: str) -> list[int]:
     return ids
 
 
-def use(flag: str) -> list[int]:
-    """Set mode and device by the flag, saying so in the original's words; returns the device numbers."""
+def use(flag: str, place: Place | None = None) -> list[int]:
+    """Set mode and device by the flag, saying so in the original's words; returns the device numbers.
+
+    Of several workers on a host, each takes one of the devices. Raises DeviceError, DistributedError.
+    """
     ids = parse_gpus(flag) if flag else []
-    if ids:
-        logs.info("Use GPU with device ID " + ", ".join(map(str, ids)))
-        runtime.set_device(ids[0])
-        runtime.set_mode_gpu()
-    else:
+    if not ids:
         logs.info("Use CPU.")
         runtime.set_mode_cpu()
+        return ids
+    if place is None:
+        logs.info("Use GPU with device ID " + ", ".join(map(str, ids)))
+        runtime.set_device(ids[0])
+    else:
+        from caffe.parallel.training import device_of
+
+        logs.info("Using GPUs " + ", ".join(map(str, ids)))
+        runtime.set_device(device_of(place, ids))
+    runtime.set_mode_gpu()
     return ids

@@ -10,6 +10,9 @@ import click
 from caffe.cli import gflags
 
 if TYPE_CHECKING:
+    from caffe.parallel.group import Group
+    from caffe.parallel.place import Place
+    from caffe.proto import caffe_pb2
     from caffe.solvers.solver import Solver
 
 _EFFECTS = click.Choice(["stop", "snapshot", "none"])
@@ -19,24 +22,41 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.option("--solver", "solver_file", required=True, help="The solver's prototxt.")
 @click.option("--weights", default="", help="Weights to start from (fine-tuning); several separated by ','.")
 @click.option("--snapshot", default="", help="A .solverstate to go on from.")
-@click.option("--resume", default="", help="'auto' goes on from the newest complete snapshot, if there is one.")
-@click.option("--gpu", default="", help="Devices to train on: 0, 0,1 or all; the solver file decides where left out.")
+@click.option(
+    "--resume", default="", help="'auto' goes on from the newest complete snapshot, if there is one."
+)
+@click.option(
+    "--gpu", default="", help="Devices to train on: 0, 0,1 or all; the solver file decides where left out."
+)
+@click.option("--procs", default=1, help="Train with this many processes on the CPU; each takes a batch.")
+@click.option("--compress", type=click.Choice(["none", "bf16"]), default="none", help="How gradients travel.")
+@click.option("--bucket_mb", default=25.0, show_default=True, help="MB of gradients that travel at once.")
+@click.option(
+    "--worker_timeout", default=600.0, show_default=True, help="Seconds until a silent worker is lost."
+)
 @click.option("--level", default=0, help="The nets' level.")
 @click.option("--stage", default="", help="The nets' stages, separated by ','.")
 @click.option("--iterations", default=0, help="Train to this iteration instead of the solver's max_iter.")
 @click.option("--sigint_effect", type=_EFFECTS, default="stop", show_default=True, help="What Ctrl-C does.")
-@click.option("--sighup_effect", type=_EFFECTS, default="snapshot", show_default=True, help="What SIGHUP does.")
+@click.option(
+    "--sighup_effect", type=_EFFECTS, default="snapshot", show_default=True, help="What SIGHUP does."
+)
 @click.option("--progress/--noprogress", default=None, help="Show a live bar (on a terminal by default).")
 @click.option("--metrics/--nometrics", default=True, help="Write metrics.jsonl and CSV beside the snapshots.")
 @click.option("--tensorboard", default="", help="Write TensorBoard scalars into this folder.")
-@click.option("--deterministic/--nodeterministic", default=False, help="Only algorithms that repeat bit for bit.")
-@click.option("--dry_run/--nodry_run", default=False, help="Build everything, print the summary, train nothing.")
+@click.option(
+    "--deterministic/--nodeterministic", default=False, help="Only algorithms that repeat bit for bit."
+)
+@click.option(
+    "--dry_run/--nodry_run", default=False, help="Build everything, print the summary, train nothing."
+)
 @click.option("--stop_at_nan/--nostop_at_nan", default=True, help="Stop when the loss is not finite.")
 def command(**flags: Any) -> int:
     """Train a model: one solver file, its nets, snapshots and tests.
 
-    With --weights the layers of the same names start from those weights; with --snapshot or --resume=auto a run goes on
-    exactly where it was.
+    With --weights the layers of the same names start from those weights; with --snapshot or --resume=auto a run
+    goes on exactly where it was. With several devices, or --procs, there is a process for each, and the batch is
+    multiplied by their number; for several hosts use torchrun … -m caffe train --solver=….
     """
     if flags["snapshot"] and flags["weights"]:
         raise click.UsageError("Give --snapshot to go on with a run or --weights to fine-tune, not both.")
@@ -44,31 +64,80 @@ def command(**flags: Any) -> int:
         raise click.UsageError("Give --snapshot=FILE or --resume=auto, not both.")
     if flags["resume"] not in ("", "auto"):
         raise click.BadParameter(f"must be 'auto'; got '{flags['resume']}'", param_hint="--resume")
-    if flags["deterministic"]:
-        import torch
+    if flags["procs"] < 1:
+        raise click.BadParameter(f"must be at least 1; got {flags['procs']}", param_hint="--procs")
+    if flags["procs"] > 1 and flags["gpu"]:
+        raise click.UsageError(
+            "Give --gpu for a process a device or --procs for processes on the CPU, not both."
+        )
+    from caffe.parallel.place import from_environment
 
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-    solver = _solver(flags)
+    place = from_environment()
+    if place is not None:
+        return _work(flags, place)
+    count = 1 if flags["dry_run"] else _worker_count(flags)
+    if count > 1:
+        from caffe.parallel import launch
+
+        return launch.run(["train", *_arguments(flags)], count)
+    solver = _solver(flags, *_definition(flags, None))
     if flags["dry_run"]:
         click.echo("Dry run: everything was built, nothing trained.")
         return 0
     return _run(solver, flags)
 
 
-def _solver(flags: dict[str, Any]) -> Solver:
+def _worker_count(flags: dict[str, Any]) -> int:
+    from caffe.cli import devices
+
+    return len(devices.parse_gpus(flags["gpu"])) if flags["gpu"] else int(flags["procs"])
+
+
+def _arguments(flags: dict[str, Any]) -> list[str]:
+    """The flags as they are written on a command line."""
+    names = {"solver_file": "solver"}
+    given = {names.get(name, name): value for name, value in flags.items() if value not in (None, "")}
+    return [f"--{n}={str(v).lower() if isinstance(v, bool) else v}" for n, v in given.items()]
+
+
+def _work(flags: dict[str, Any], place: Place) -> int:
+    """Train as one of several workers."""
+    from caffe.parallel import training
+
+    training.become(place)
+    file, param = _definition(flags, place)
+    with training.joined(place, flags["worker_timeout"]) as group:
+        param.random_seed = training.common_seed(group, param.random_seed)
+        solver = _solver(flags, file, param, group)
+        compression = "" if flags["compress"] == "none" else flags["compress"]
+        bucket_bytes = int(flags["bucket_mb"] * 2**20)
+        training.start_together(group, solver, flags["snapshot"], compression, bucket_bytes)
+        return _run(solver, flags)
+
+
+def _definition(flags: dict[str, Any], place: Place | None) -> tuple[str | None, caffe_pb2.SolverParameter]:
+    """The solver's file and definition, as the flags change it; sets mode and device."""
     from caffe import logs, runtime
     from caffe.cli import devices
     from caffe.proto import caffe_pb2
-    from caffe.solvers import get_solver, setup, snapshot
+    from caffe.solvers import setup
 
+    if flags["deterministic"]:
+        import torch
+
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
     file, param = setup.read(flags["solver_file"])
     if flags["gpu"]:
-        devices.use(flags["gpu"])
-    elif param.solver_mode == caffe_pb2.SolverParameter.GPU:
+        devices.use(flags["gpu"], place)
+    elif param.solver_mode == caffe_pb2.SolverParameter.GPU and flags["procs"] == 1:
+        if place is not None and place.local_rank:
+            param.device_id += place.local_rank
         runtime.set_device(param.device_id)
         runtime.set_mode_gpu()
-        logs.info("Use CPU." if runtime.device().type == "cpu" else f"Use GPU with device ID {param.device_id}")
+        logs.info(
+            "Use CPU." if runtime.device().type == "cpu" else f"Use GPU with device ID {param.device_id}"
+        )
     else:
         devices.use("")
     if flags["level"]:
@@ -77,9 +146,24 @@ def _solver(flags: dict[str, Any]) -> Solver:
     if flags["iterations"]:
         param.max_iter = flags["iterations"]
     setup.prepare_prefix(param, file)
+    return file, param
+
+
+def _solver(
+    flags: dict[str, Any],
+    file: str | None,
+    param: caffe_pb2.SolverParameter,
+    group: Group | None = None,
+) -> Solver:
+    """The solver, at the weights or the state that the flags name (in the root of several workers)."""
+    from caffe import logs, runtime
+    from caffe.solvers import get_solver, setup, snapshot
+
     solver = get_solver(param)
     solver.file = file
     solver.stop_at_nan = flags["stop_at_nan"]
+    if group is not None and group.rank:
+        return solver
     for line in solver.net.summary().splitlines():
         click.echo(line, err=True)
     seed = runtime.seed()
@@ -100,19 +184,22 @@ def _solver(flags: dict[str, Any]) -> Solver:
 
 
 def _run(solver: Solver, flags: dict[str, Any]) -> int:
-    from caffe import logs
+    from caffe import logs, runtime
     from caffe.cli import train_progress
     from caffe.solvers.callbacks import Callback
     from caffe.solvers.metrics import Metrics, TensorBoard
     from caffe.solvers.signals import Action, SignalActions
 
     callbacks: list[Callback] = []
-    if flags["metrics"]:
-        callbacks.append(Metrics(solver.param.snapshot_prefix, append=solver.iter > 0, start_iter=solver.iter))
-    if flags["tensorboard"]:
-        callbacks.append(TensorBoard(flags["tensorboard"]))
-    if train_progress.wanted(flags["progress"]):
-        callbacks.append(train_progress.TrainProgress(solver))
+    if runtime.root_solver():
+        if flags["metrics"]:
+            callbacks.append(
+                Metrics(solver.param.snapshot_prefix, append=solver.iter > 0, start_iter=solver.iter)
+            )
+        if flags["tensorboard"]:
+            callbacks.append(TensorBoard(flags["tensorboard"]))
+        if train_progress.wanted(flags["progress"]):
+            callbacks.append(train_progress.TrainProgress(solver))
     signals = SignalActions(Action(flags["sigint_effect"]), Action(flags["sighup_effect"]))
     solver.action = signals.take
     logs.info("Starting Optimization")

@@ -6,7 +6,7 @@ import importlib
 import os
 from pathlib import Path
 
-from caffe import logs
+from caffe import logs, runtime
 from caffe.errors import InputTypeError, MissingFileError, SolverError, close_names
 from caffe.formats import prototxt
 from caffe.net import build
@@ -83,7 +83,7 @@ def prepare_prefix(param: SolverParameter, file: str | None) -> None:
         param.snapshot_prefix = str(Path(file).with_suffix("")) if file else stem
     elif Path(param.snapshot_prefix).is_dir():
         param.snapshot_prefix = str(Path(param.snapshot_prefix) / stem)
-    if not param.snapshot:
+    if not param.snapshot or not runtime.root_solver():
         return
     folder = Path(param.snapshot_prefix).parent
     if not folder.is_dir():

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from caffe.solvers.solver import Solver
 
 State = dict[str, Any]
-"""Plain numbers, strings, lists and dicts, for JSON."""
+"""Numbers, strings, lists and dicts, for JSON."""
 
 
 def write(solver: Solver, workers: list[State | None]) -> tuple[Path, Path]:
@@ -50,7 +50,7 @@ def write(solver: Solver, workers: list[State | None]) -> tuple[Path, Path]:
         else:
             solver.net.save(model, solver.param.snapshot_diff)
         with replacing(_extra_path(state)) as temporary:
-            temporary.write_text(json.dumps(_extra(solver, workers)))
+            temporary.write_text(json.dumps(_extra(solver, workers), default=float))
         logs.info(f"Snapshotting solver state to {kind} file {state}")
         history = [memory.on(torch.device("cpu")).numpy() for memory in solver.update.history]
         codec = hdf5 if hdf else binaryproto
@@ -128,7 +128,7 @@ def _extra_path(state: Path) -> Path:
 
 
 def worker_state(solver: Solver) -> State:
-    """What resuming this worker exactly takes, beside parameters and history."""
+    """What resuming this worker exactly takes, beside parameters and history; losses may be on the device."""
     losses, smoothed, start = solver.loss_window
     device = runtime.device()
     return {

@@ -64,7 +64,7 @@ class Solver:
         self._callbacks: list[Callback] = []
         self._losses: list[torch.Tensor | float] = []
         self._smoothed: torch.Tensor | float = 0.0
-        self._restored_window: tuple[list[float], float, int] | None = None
+        self._restored_window: tuple[list[torch.Tensor | float], torch.Tensor | float, int] | None = None
         self._start = 0
         self._last_display = (0, time.monotonic())
         self._stop_requested = False
@@ -325,12 +325,12 @@ class Solver:
         return self._update
 
     @property
-    def loss_window(self) -> tuple[list[float], float, int]:
+    def loss_window(self) -> tuple[list[torch.Tensor | float], torch.Tensor | float, int]:
         """(losses, smoothed loss, iteration where the window began), for snapshots."""
-        return [float(x) for x in self._losses], float(self._smoothed), self._start
+        return list(self._losses), self._smoothed, self._start
 
     @loss_window.setter
-    def loss_window(self, value: tuple[list[float], float, int]) -> None:
+    def loss_window(self, value: tuple[list[torch.Tensor | float], torch.Tensor | float, int]) -> None:
         self._restored_window = value
 
     def _repr_html_(self) -> str:
