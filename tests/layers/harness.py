@@ -56,6 +56,8 @@ class Case:
     """Whether to compare with in-place operation, where class and shapes allow it."""
     params: dict[int, Bottom] = field(default_factory=dict)
     """Values of parameters, by index; learned ones get noise otherwise: a bias of zeros would hide much."""
+    prepare: Callable[[Any], None] | None = None
+    """Called with the layer after setup, as a script would (giving a MemoryData its arrays)."""
     random: bool = False
     """Whether outputs are drawn by chance, so that other devices give others."""
     eps: float = 1e-6
@@ -138,6 +140,8 @@ def build(case: Case, folder: Path | None = None) -> Built:
         bottoms[-1].data[...] = array
     tops = [Blob(name=f"t{i}") for i in range(case.tops)]
     layer.setup(bottoms, tops)
+    if case.prepare is not None:
+        case.prepare(layer)
     built = Built(case, layer, bottoms, tops)
     layer.needs.bottoms = [i in built.grad_bottoms() for i in range(len(bottoms))]
     layer.needs.params = [i in built.grad_params() for i in range(len(layer.blobs))]

@@ -14,8 +14,8 @@ from caffe import logs
 from caffe.cli.gflags import GflagsCommand, run
 from caffe.cli.progress import track
 from caffe.data.conversion import entry_key, image_datum, in_order
+from caffe.data.image_files import Entry, read_list
 from caffe.data.sources.database import BACKENDS, create
-from caffe.data.sources.image_list import Entry, read_list
 from caffe.errors import CaffeError, DataError, InputError
 from caffe.formats.datum import Datum
 

@@ -50,7 +50,7 @@ class GflagsCommand(click.Command):
             token = rest.pop(0)
             if token == "--":
                 return [*found, token, *rest]
-            if not token.startswith("-") or token == "-" or _is_number(token):
+            if not token.startswith("-") or token == "-":
                 found.append(token)
                 continue
             name, equals, value = token.lstrip("-").partition("=")
@@ -133,11 +133,3 @@ def _truth(name: str, value: str) -> bool:
     if value.lower() in FALSE:
         return False
     raise click.BadOptionUsage(name, f"The flag --{name} must be true or false; got '{value}'")
-
-
-def _is_number(token: str) -> bool:
-    try:
-        float(token)
-    except ValueError:
-        return False
-    return True

@@ -14,7 +14,7 @@ from caffe import logs
 from caffe.cli.gflags import GflagsCommand, run
 from caffe.cli.progress import track
 from caffe.data.conversion import in_order
-from caffe.data.sources.image_list import list_lines, read_image, resized
+from caffe.data.image_files import list_lines, read_image, resized
 from caffe.errors import CaffeError, DataError, InputError, MissingFileError
 from caffe.formats.atomic import replacing
 

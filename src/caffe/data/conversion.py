@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from caffe.data.sources.image_list import Entry, read_bytes, resized
+from caffe.data.image_files import Entry, read_bytes, resized
 from caffe.data.transform import decode, planes
 from caffe.errors import CaffeError, DataError
 from caffe.formats.datum import Datum

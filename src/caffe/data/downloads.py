@@ -315,6 +315,8 @@ def _unzip(path: Path, target: Path | None, remote: Remote) -> Path:
                 digest.update(piece)
                 out.write(piece)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         raise CorruptDataError(f"The file '{path}' is a damaged gzip file: {error}") from error
     found = f"{algorithm}:{digest.hexdigest()}"
     if found != remote.digest:

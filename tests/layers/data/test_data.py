@@ -260,7 +260,10 @@ def test_a_damaged_image_is_an_error_with_its_key(tmp_path: Path) -> None:
         assert fed.step()[1].tolist() == [4, 5]
 
 
-def test_damaged_images_are_skipped_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_images_are_skipped_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLOG_minloglevel", "0")
     records = [Datum(data=jpeg(smooth(16, 16, i)), label=i, encoded=True) for i in range(6)]
     records[0].data = b"\xff\xd8 nothing"
     records[3].data = bytes(records[3].data)[:-40]

@@ -49,7 +49,7 @@ class Database(Protocol):
     def cursor(self) -> Cursor:
         """A new place, before the first record."""
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every record once, in key order."""
 
     def get(self, key: bytes) -> bytes | None:

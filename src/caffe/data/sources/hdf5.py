@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from caffe.data.image_batches import Share
+from caffe.data.image_files import list_lines
 from caffe.data.prefetch import Allocate, Array, BatchSource, State
-from caffe.data.sources.image_list import list_lines
 from caffe.errors import CorruptDataError, DataError, FileAccessError, MissingFileError, close_names
 
 BLOCK_BYTES = 1 << 26

@@ -109,7 +109,7 @@ class LevelDatabase:
     def cursor(self) -> LevelCursor:
         return LevelCursor(self)
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
         try:
             with self.db.iterator(verify_checksums=True, fill_cache=False) as records:
                 yield from records

@@ -141,8 +141,8 @@ class LmdbDatabase:
     def cursor(self) -> LmdbCursor:
         return LmdbCursor(self)
 
-    def items(self) -> Iterator[Item]:
-        with self.env.begin(buffers=True) as transaction, transaction.cursor() as cursor:
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        with self.env.begin() as transaction, transaction.cursor() as cursor:
             yield from cursor.iternext()
 
     def get(self, key: bytes) -> bytes | None:

@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from caffe.data.image_batches import Job, Share
+from caffe.data.image_files import list_lines, read_bytes
 from caffe.data.prefetch import Allocate, Array, BatchSource, State
-from caffe.data.sources.image_list import list_lines, read_bytes
 from caffe.data.transform import decode, random_words
 from caffe.errors import CaffeError, DataError
 

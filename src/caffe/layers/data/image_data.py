@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from caffe.data.image_files import read_list
 from caffe.data.prefetch import BatchSource
-from caffe.data.sources.image_list import ImageListBatches, read_list
+from caffe.data.sources.image_list import ImageListBatches
 from caffe.data.transform import Transformer
 from caffe.layers.data._prefetching import PrefetchingLayer, decoding_threads, draw_seed
 
