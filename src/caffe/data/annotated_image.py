@@ -90,7 +90,8 @@ def crop(image: AnnotatedImage, window: Array, emit: caffe_pb2.EmitConstraint | 
     w, h = int((window[2] - window[0]) * width), int((window[3] - window[1]) * height)
     if w < 1 or h < 1:
         raise DataError(f"a sample of it has no pixels: {np.round(window, 4).tolist()} of {height}×{width}")
-    return image.viewed(image.pixels[top : top + h, left : left + w], window, emit)
+    shown = np.array([left / width, top / height, (left + w) / width, (top + h) / height])  # whole pixels
+    return image.viewed(image.pixels[top : top + h, left : left + w], shown, emit)
 
 
 def expand(

@@ -4,10 +4,14 @@ layers.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from harness import Case
+
+from caffe.data.sources.database import create
+from caffe.proto import caffe_pb2
 
 Rng = np.random.Generator
 
@@ -77,6 +81,21 @@ def mask(shape: tuple[int, ...], size: int) -> Any:
         return np.array(planes).reshape(shape)
 
     return make
+
+
+def annotated_data(folder: Path) -> str:
+    """A database of one noise picture with one box."""
+    record = caffe_pb2.AnnotatedDatum(type=caffe_pb2.AnnotatedDatum.BBOX)
+    record.datum.channels, record.datum.height, record.datum.width = 3, 4, 5
+    record.datum.data = np.random.default_rng(0).integers(0, 256, 60).astype(np.uint8).tobytes()
+    box = record.annotation_group.add(group_label=2).annotation.add().bbox
+    box.xmin, box.ymin, box.xmax, box.ymax = 0.1, 0.2, 0.5, 0.9
+    with create(folder / "annotated", "lmdb") as writer:
+        writer.put(b"0", record.SerializeToString())
+    return (
+        f'type: "AnnotatedData" data_param {{ source: "{folder / "annotated"}" backend: LMDB batch_size: 2 }}'
+        " transform_param { resize_param { height: 6 width: 7 } mirror: true }"
+    )
 
 
 TRUTH = annotations((0, 1), (0, 2), (1, 3), difficult=1)
@@ -278,4 +297,5 @@ CASES = [
     ),
     Case("region_loss", REGION, [(2, 16, 4, 5), yolo_truth(2)], gradcheck=False),
     Case("yolov3", YOLOV3, [(2, 16, 4, 5), yolo_truth(2)], gradcheck=False),
+    Case("annotated_data", annotated_data, tops=2, gradcheck=False),
 ]
