@@ -78,8 +78,10 @@ def check_boxes(images: Any, rows: Any, most_off: float = 2.0, least: int = 1) -
         others = [c for c in range(3) if COLORS[int(label)][c] == 0]
         ours = pixels[..., 3 - sum(others)]
         mask = (ours > 128) & (pixels[..., others] < 128).all(-1)
-        y, x = np.nonzero(mask)
         height, width = pixels.shape[:2]
+        if (box[2] - box[0]) * width < 4 or (box[3] - box[1]) * height < 4:
+            continue  # a sliver that a sampled window left of it
+        y, x = np.nonzero(mask)
         seen = [x.min() / width, y.min() / height, (x.max() + 1) / width, (y.max() + 1) / height]
         scale = np.array([width, height, width, height])
         assert np.abs((np.array(seen) - box) * scale).max() <= most_off, (label, seen, box)
@@ -119,7 +121,7 @@ def test_boxes_follow(tmp_path: Path, transform: str, more: str) -> None:
     seen = []
     for images, rows in batches(path, transform, more, count=4):
         check_boxes(
-            images, rows, 6 if more else 2.5
+            images, rows, 4 if more else 2.5
         )  # a sampled window is cut at whole pixels, then enlarged
         seen.append(images)
     if "mirror" in transform:
