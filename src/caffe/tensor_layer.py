@@ -176,7 +176,7 @@ class TensorLayer(Layer):
             if grad is not None:
                 # a parameter's diff is added to later: it must not be a top's diff passed through
                 shared = any(grad.data_ptr() == diff.data_ptr() for _, diff in differing)
-                blob.diff_memory.accumulate(grad.clone() if shared else grad)
+                blob.diff_memory.accumulate(grad.clone() if shared else grad.contiguous())
 
     def _graph(self, bottom: Sequence[Blob]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         if self._kept is not None:

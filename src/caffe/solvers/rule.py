@@ -37,3 +37,19 @@ class Rule:
     def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> Tensors:
         """The updates, from gradients and the history's slots (each a list parallel to ``grads``)."""
         raise SolverError(f"{type(self).__name__} has no update()")
+
+    def apply(
+        self,
+        values: Tensors,
+        grads: Tensors,
+        history: Sequence[Tensors],
+        rate: float,
+        decay: float,
+        iteration: int,
+    ) -> Tensors:
+        """Add ``decay`` · values to the gradients and subtract the updates from the values; returns the updates."""
+        if decay:
+            torch._foreach_add_(grads, values, alpha=decay)
+        updates = self.update(grads, history, rate, iteration)
+        torch._foreach_sub_(values, updates)
+        return updates

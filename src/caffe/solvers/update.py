@@ -59,13 +59,12 @@ class Update:
                 grads = [m.mutable_on(device) for m in memories]
                 values = [self.params[i].blob.data_memory.mutable_on(device).data for i in group.indices]
                 self._normalize(grads)
-                self._regularize(grads, values, group.decay_mult)
+                decay = self._regularize(grads, values, group.decay_mult)
                 history = [
                     [self.history[slot * count + i].mutable_on(device) for i in group.indices]
                     for slot in range(self.rule.slots)
                 ]
-                updates = self.rule.update(grads, history, rate * group.lr_mult, iteration)
-                torch._foreach_sub_(values, updates)
+                updates = self.rule.apply(values, grads, history, rate * group.lr_mult, decay, iteration)
                 for memory, grad, update in zip(memories, grads, updates):
                     if update is not grad:
                         memory.defer(update)
@@ -89,9 +88,10 @@ class Update:
         if self.param.iter_size > 1:
             torch._foreach_mul_(grads, 1.0 / self.param.iter_size)
 
-    def _regularize(self, grads: list[torch.Tensor], values: list[torch.Tensor], decay_mult: float) -> None:
+    def _regularize(self, grads: list[torch.Tensor], values: list[torch.Tensor], decay_mult: float) -> float:
+        """Returns what is left to the rule: L2's factor."""
         decay = self.param.weight_decay * decay_mult
-        if decay == 0:
-            return
-        terms = values if self.param.regularization_type == "L2" else torch._foreach_sign(values)
-        torch._foreach_add_(grads, terms, alpha=decay)
+        if decay == 0 or self.param.regularization_type == "L2":
+            return decay
+        torch._foreach_add_(grads, torch._foreach_sign(values), alpha=decay)
+        return 0.0

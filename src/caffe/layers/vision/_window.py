@@ -88,6 +88,14 @@ def _sizes(
     return tuple(given) if len(given) == axes else (given[0],) * axes
 
 
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """x (N × C × H × W) in the format that convolution and pooling are fastest in."""
+    if x.shape[1] == 1:  # both formats are the same bytes; the strides decide which one torch goes on in
+        n, _, h, w = x.shape
+        return x.reshape(n, h, w, 1).permute(0, 3, 1, 2)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 def convolve(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, window: Window, groups: int
 ) -> torch.Tensor:
