@@ -1,8 +1,6 @@
 """The public names, and how light they are."""
 
-import importlib
 import inspect
-import operator
 import subprocess
 import sys
 import time

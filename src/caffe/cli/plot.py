@@ -19,8 +19,12 @@ _COLOURS = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf"]
 
 @click.command("plot", cls=gflags.GflagsCommand)
 @click.argument("logs", nargs=-1, required=True)
-@click.option("--out", default="training.png", show_default=True, help="The picture: PNG, SVG or PDF by its ending.")
-@click.option("--x", type=click.Choice(list(_AXES)), default="iterations", show_default=True, help="Against what.")
+@click.option(
+    "--out", default="training.png", show_default=True, help="The picture: PNG, SVG or PDF by its ending."
+)
+@click.option(
+    "--x", type=click.Choice(list(_AXES)), default="iterations", show_default=True, help="Against what."
+)
 @click.option("--log_scale/--nolog_scale", default=False, help="A logarithmic axis for losses.")
 def command(logs: tuple[str, ...], out: str, x: str, log_scale: bool) -> int:
     """Draw loss, accuracy and learning rate of LOGS (logs of the original, of this package, or metrics.jsonl)."""
@@ -73,7 +77,9 @@ def _draw(axes: Any, run: TrainingLog, x: str, prefix: str, colour: str, many: b
         for k, name in enumerate(names):
             points = [(row[x], row[name]) for row in rows if name in row]
             shade = colour if many else _COLOURS[(k + (kind == "test" and ax is axes[0])) % len(_COLOURS)]
-            ax.plot(*zip(*points), style, label=f"{prefix}{kind} {name}", color=shade, markersize=3, linewidth=1.2)
+            ax.plot(
+                *zip(*points), style, label=f"{prefix}{kind} {name}", color=shade, markersize=3, linewidth=1.2
+            )
     rates = [(row[x], row["LearningRate"]) for row in run.train if row["LearningRate"] == row["LearningRate"]]
     if rates:
         axes[-1].plot(*zip(*rates), color=colour, label=f"{prefix}lr" if many else None, linewidth=1.2)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @click.option("--phase", default="TRAIN", show_default=True, help="TRAIN or TEST.")
 @click.option("--level", default=0, help="The net's level.")
 @click.option("--stage", default="", help="The net's stages, separated by ','.")
-@click.option("--profile", default="", help="Write a trace here (open it in a browser's tracing page); print the top.")
+@click.option(
+    "--profile", default="", help="Write a trace here (open it in a browser's tracing page); print the top."
+)
 def command(
     model: str, weights: str, iterations: int, gpu: str, phase: str, level: int, stage: str, profile: str
 ) -> int:
@@ -36,7 +38,9 @@ def command(
     if iterations < 1:
         raise click.BadParameter(f"must be at least 1; got {iterations}", param_hint="--iterations")
     devices.use(gpu)
-    net = Net(model, caffe_pb2.Phase.Value(phase.upper()), level=level, stages=[s for s in stage.split(",") if s])
+    net = Net(
+        model, caffe_pb2.Phase.Value(phase.upper()), level=level, stages=[s for s in stage.split(",") if s]
+    )
     for path in filter(None, weights.split(",")):
         net.copy_from(path)
     logs.info("Performing Forward")
@@ -108,7 +112,9 @@ def _profile(net: Net, path: str) -> None:
     whole = sum(e.cpu_time_total for e in rows) or 1
     click.echo("Most of the time goes to:")
     for event in rows[:15]:
-        click.echo(f"  {event.cpu_time_total / whole:6.1%}  {event.cpu_time_total / 1000:9.3f} ms  {event.key}")
+        click.echo(
+            f"  {event.cpu_time_total / whole:6.1%}  {event.cpu_time_total / 1000:9.3f} ms  {event.key}"
+        )
     found.export_chrome_trace(path)
     click.echo(f"Trace written to {path}")
 

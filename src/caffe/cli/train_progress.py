@@ -47,7 +47,9 @@ class TrainProgress(Callback):
         self._show()
 
     def on_test(self, solver: Solver, net_id: int, iteration: int, outputs: Outputs) -> None:
-        self._test = "  ".join(f"{name} {values[0]:.4g}" for name, values in outputs.items() if len(values) == 1)
+        self._test = "  ".join(
+            f"{name} {values[0]:.4g}" for name, values in outputs.items() if len(values) == 1
+        )
         self._show()
 
     def _show(self) -> None:

@@ -6,9 +6,7 @@ import math
 
 import torch
 
-from caffe import runtime
 from caffe.blob import Shape
-from caffe.layers.vision import _original_order
 from caffe.layers.vision._side_padding import Sides, pad_sides, read_sides
 from caffe.layers.vision._window import Window, channels_last, convolve, read_window
 from caffe.tensor_layer import BlobSpec, TensorLayer
@@ -98,8 +96,6 @@ class Convolution(TensorLayer):
 
     def apply(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """The operation, on x (batch × channels × spatial…)."""
-        if runtime.original_order() and _original_order.applies(x, self.window):
-            return _original_order.convolve(x, weight, bias, self.window, self._groups)
         return convolve(x, weight, bias, self.window, self._groups)
 
     def compute(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
