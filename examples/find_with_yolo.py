@@ -20,27 +20,10 @@ import caffe
 from caffe.proto import caffe_pb2
 
 VOC = [
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-]
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car",
+    "cat", "chair", "cow", "diningtable", "dog", "horse", "motorbike",
+    "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+]  # fmt: skip
 OUTPUTS = {
     "nano": """name: "found" type: "Yolov3DetectionOutput" bottom: "layer79-conv" bottom: "layer69-conv" top: "found"
         yolov3_detection_output_param { num_classes: 20 mask: 0 mask: 1 mask: 2 mask: 3 mask: 4 mask: 5
