@@ -16,6 +16,14 @@ from caffe.tensor_layer import TensorLayer
 from caffe.user_layer import UserLayer, note
 
 
+_STAND_INS = {
+    "rpn.proposal_layer": "caffe.layers.detection.rpn_proposal",
+    "rpn.anchor_target_layer": "caffe.layers.detection.rpn_anchor_target",
+    "rpn.proposal_target_layer": "caffe.layers.detection.rpn_proposal_target",
+}
+"""Modules that many nets name (py-faster-rcnn's), for where they are not on the path."""
+
+
 class Python(UserLayer):
     """A layer of the user's: the class ``layer`` of the module ``module``, derived from ``caffe.Layer``.
 
@@ -76,6 +84,8 @@ def _module(param: caffe_pb2.LayerParameter) -> ModuleType:
         if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
             note(error, f"In importing the module '{name}' of layer '{param.name}'")
             raise
+        if name in _STAND_INS:
+            return importlib.import_module(_STAND_INS[name])
         raise LayerError(
             f"there is no module '{name}' in Python's path, the current folder {os.getcwd()} or PYTHONPATH",
             layer=param.name,

@@ -5,11 +5,13 @@ For layers that choose boxes by their values, which is work for the host.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
-Index = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
+Index = npt.NDArray[Any]
 
 
 def anchors_of(base: float, ratios: list[float], scales: list[float]) -> Array:
@@ -63,27 +65,30 @@ def clip(boxes: Array, height: float, width: float) -> Array:
     return np.clip(boxes, 0, most).astype(np.float32)
 
 
-def overlaps(a: Array, b: Array) -> Array:
-    """Intersection over union of every pair: len(a) × len(b)."""
+def overlaps(a: Array, b: Array, mode: str = "IOU") -> Array:
+    """Intersection over union ("IOU") or over the smaller area ("IOMU") of every pair: len(a) × len(b)."""
     area_a = (a[:, 2] - a[:, 0] + 1) * (a[:, 3] - a[:, 1] + 1)
     area_b = (b[:, 2] - b[:, 0] + 1) * (b[:, 3] - b[:, 1] + 1)
     w = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0]) + 1
     h = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1]) + 1
     shared = np.maximum(w, 0) * np.maximum(h, 0)
+    if mode == "IOMU":
+        return np.asarray(shared / np.minimum(area_a[:, None], area_b[None]), np.float32)
     return np.asarray(shared / (area_a[:, None] + area_b[None] - shared), np.float32)
 
 
-def suppress(boxes: Array, threshold: float, most: int | None = None) -> Index:
+def suppress(boxes: Array, threshold: float, most: int | None = None, mode: str = "IOU") -> Index:
     """Non-maximum suppression in the order given: the kept rows, at most ``most``.
 
-    A box stays while its overlap with every kept one is at most ``threshold``.
+    A box stays while its overlap with every kept one is at most ``threshold``. ``mode`` "IOMU" takes the smaller
+    area in place of the union.
     """
     kept: list[int] = []
     left = np.arange(len(boxes))
     while left.size and (most is None or len(kept) < most):
         first, left = left[0], left[1:]
         kept.append(int(first))
-        left = left[overlaps(boxes[first : first + 1], boxes[left])[0] <= threshold]
+        left = left[overlaps(boxes[first : first + 1], boxes[left], mode)[0] <= threshold]
     return np.array(kept, np.int64)
 
 
