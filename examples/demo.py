@@ -112,9 +112,10 @@ def main() -> None:
     )
     parser.add_argument("--out", default="demo", help="folder for everything that is made")
     parser.add_argument("--mnist", type=Path, help="folder with the four MNIST files")
-    parser.add_argument("--iterations", type=int, default=1000)
+    parser.add_argument("--iterations", type=int, help="how long to learn (400; 1,000 with MNIST)")
     args = parser.parse_args()
     mnist = args.mnist.resolve() if args.mnist else None
+    iterations = args.iterations or (1000 if mnist else 400)
     out = Path(args.out).resolve()
     (out / "snapshots").mkdir(parents=True, exist_ok=True)
     os.chdir(out)
@@ -124,15 +125,15 @@ def main() -> None:
     print(prepare_data(mnist))
     Path("train.prototxt").write_text(lenet("train_lmdb", 64))
     Path("test.prototxt").write_text(lenet("test_lmdb", 100))
-    step = max(args.iterations // 20, 1)
+    step = max(iterations // 20, 1)
     Path("solver.prototxt").write_text(
-        SOLVER.format(test_iter=100 if mnist else 4, iterations=args.iterations, snapshot=step)
+        SOLVER.format(test_iter=100 if mnist else 4, iterations=iterations, snapshot=step)
     )
     command("train", "--solver=solver.prototxt")
-    weights = f"snapshots/lenet_iter_{args.iterations}.caffemodel"
+    weights = f"snapshots/lenet_iter_{iterations}.caffemodel"
     command("test", "--model=test.prototxt", f"--weights={weights}", f"--iterations={100 if mnist else 4}")
     command("plot", "snapshots/lenet_metrics.jsonl", "--out=curves.png")
-    draw(step, args.iterations)
+    draw(step, iterations)
     print(f"\nEverything is in {out}: curves.png, filters.png, predictions.png, scores.png, snapshots/")
 
 
@@ -181,7 +182,7 @@ def draw(step: int, iterations: int) -> None:
         left.imshow(images[i], cmap="gray")
         left.axis("off")
         right_ax.imshow(scores[:, i].T, aspect="auto", cmap="viridis", vmin=0, vmax=1)
-        right_ax.set_yticks([0, int(labels[i]), 9] if labels[i] not in (0, 9) else [0, 9])
+        right_ax.set_yticks([int(labels[i])])
         right_ax.set_xticks(list(ticks) if i == 7 else [])
         right_ax.set_xticklabels([str((t + 1) * step) for t in ticks] if i == 7 else [])
     axes[-1, 1].set_xlabel("iteration")
