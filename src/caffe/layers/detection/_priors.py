@@ -39,9 +39,9 @@ def _boxes(p: Param) -> Iterator[tuple[float, ...]]:
     for i, min_size in enumerate(p.min_size):
         side = int(min_size)
         if p.faceboxes:
-            yield from _squares(side)
-            continue
-        first = [_box(side, side, 0.05 if p.tf and side == 60 and not p.keras else 0.0)]
+            first = list(_squares(side))
+        else:
+            first = [_box(side, side, 0.05 if p.tf and side == 60 and not p.keras else 0.0)]
         if p.max_size:
             middle = math.sqrt(side * int(p.max_size[i]))
             second = [_box(middle, middle)]

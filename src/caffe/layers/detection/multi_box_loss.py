@@ -112,7 +112,7 @@ class MultiBoxLoss(TensorLayer):
             positives, negatives = self._assign(loc.detach(), conf.detach(), priors, variances, truth)
         matches = len(positives.labels)
         halves = list(self.param.propagate_down) or [True, True]
-        total = (loc.sum() + conf.sum()) * 0 if not matches else conf.new_zeros(())
+        total = conf.new_zeros(())
         if halves[0] and matches:
             total = total + p.loc_weight * self._localization(loc, positives, priors, variances)
         if len(halves) > 1 and halves[1]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from caffe.blob import Shape
-from caffe.layers.detection._priors import aspect_ratios, boxes_of_cell
+from caffe.layers.detection._priors import boxes_of_cell
 from caffe.tensor_layer import TensorLayer
 
 
@@ -65,10 +65,6 @@ class PriorBox(TensorLayer):
             for field in both if given else [single] if p.HasField(single) else []:
                 if not getattr(p, field) > 0:
                     raise self.error(f"must be above 0; got {getattr(p, field):g}", field=field)
-        if p.faceboxes and (p.max_size or len(aspect_ratios(p)) > 1):
-            raise self.error(
-                "makes squares only, so max_size and aspect_ratio must be absent", field="faceboxes"
-            )
 
     def compute(self, features: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         p = self.param.prior_box_param
