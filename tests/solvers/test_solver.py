@@ -107,6 +107,19 @@ def test_apply_update_by_hand():
     assert np.allclose(solver.net.params["two"][0].diff, moved, atol=1e-7)
 
 
+@pytest.mark.parametrize("momentum", ["0", "0.9"])
+def test_the_diff_and_the_history_hold_the_update(folder, momentum):
+    (folder / "solver.prototxt").write_text(SOLVER.replace("momentum: 0.9", f"momentum: {momentum}"))
+    solver = caffe.SGDSolver("solver.prototxt")
+    before = weights(solver)
+    solver.step(1)
+    for i, (a, b) in enumerate(zip(before, weights(solver))):
+        blob = solver.update.params[i].blob
+        assert np.abs(b - a).max() > 0
+        np.testing.assert_allclose(blob.diff, a - b, atol=1e-6)
+        np.testing.assert_allclose(solver.update.history[i].array(), a - b, atol=1e-6)
+
+
 def test_early_stopping_and_best_snapshot(folder):
     (folder / "solver.prototxt").write_text(
         SOLVER.replace("max_iter: 30", "max_iter: 500").replace("test_interval: 10", "test_interval: 2")

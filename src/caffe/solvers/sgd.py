@@ -29,12 +29,15 @@ class SGD(Rule):
         iteration: int,
     ) -> Tensors:
         (v,) = history
-        if rate == 0 or not all(t.is_contiguous() for t in (*values, *grads, *v)):
+        # (torch's fused kernel leaves v alone without momentum, but v is also the diff and the snapshot's history.)
+        if rate == 0 or self.momentum == 0 or not all(t.is_contiguous() for t in (*values, *grads, *v)):
             return super().apply(values, grads, history, rate, decay, iteration)
         # One pass over memory for it all; torch has the rate outside of v, so ours goes into the gradients.
         scale = torch.full((), 1 / rate, device=values[0].device)
         sgd(
-            *(values, grads, list(v)),
+            values,
+            grads,
+            list(v),  # type: ignore[arg-type]
             fused=True,
             grad_scale=scale,
             lr=1.0,
