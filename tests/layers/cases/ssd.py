@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from harness import Case
 
@@ -96,6 +97,16 @@ def annotated_data(folder: Path) -> str:
         f'type: "AnnotatedData" data_param {{ source: "{folder / "annotated"}" backend: LMDB batch_size: 2 }}'
         " transform_param { resize_param { height: 6 width: 7 } mirror: true }"
     )
+
+
+def video_data(folder: Path) -> str:
+    """A video of three gray frames."""
+    path = folder / "frames.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (16, 8))
+    for i in range(3):
+        writer.write(np.full((8, 16, 3), 50 * i, np.uint8))
+    writer.release()
+    return f'type: "VideoData" video_data_param {{ video_type: VIDEO video_file: "{path}" }} data_param {{ batch_size: 2 }}'
 
 
 TRUTH = annotations((0, 1), (0, 2), (1, 3), difficult=1)
@@ -298,4 +309,5 @@ CASES = [
     Case("region_loss", REGION, [(2, 16, 4, 5), yolo_truth(2)], gradcheck=False),
     Case("yolov3", YOLOV3, [(2, 16, 4, 5), yolo_truth(2)], gradcheck=False),
     Case("annotated_data", annotated_data, tops=2, gradcheck=False),
+    Case("video_data", video_data, tops=2, gradcheck=False),
 ]
