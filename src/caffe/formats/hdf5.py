@@ -28,11 +28,11 @@ Array = npt.NDArray[Any]
 Layers = Sequence[tuple[str, Sequence[Array]]]
 
 
-def read_weights(path: str | os.PathLike[str]) -> list[tuple[str, list[Array]]]:
+def read_weights(path: str | os.PathLike[str]) -> list[tuple[str, list[Array | None]]]:
     """Name and blobs of every layer in a file of weights.
 
-    Blobs that are not in the file, because another layer owns them, are left out. Raises MissingFileError,
-    FileAccessError or WeightsError.
+    Blobs that are not in the file, because another layer owns them, are None, or left out at the end. Raises
+    MissingFileError, FileAccessError or WeightsError.
     """
     with _opened(path, WeightsError) as file:
         if "data" not in file:
@@ -41,9 +41,7 @@ def read_weights(path: str | os.PathLike[str]) -> list[tuple[str, list[Array]]]:
                 file=os.fspath(path),
                 fix="Is it a solver state, or data for training?",
             )
-        return [
-            (name, [group[key][()] for key in _blob_keys(group)]) for name, group in _layers(file["data"], "")
-        ]
+        return [(name, _blobs(group)) for name, group in _layers(file["data"], "")]
 
 
 def write_weights(
@@ -115,6 +113,12 @@ def _layers(group: h5py.Group, prefix: str) -> Iterator[tuple[str, h5py.Group]]:
             if _blob_keys(inner) or not len(inner):
                 yield prefix + key, inner
             yield from _layers(inner, f"{prefix}{key}/")
+
+
+def _blobs(group: h5py.Group) -> list[Array | None]:
+    keys = _blob_keys(group)
+    count = int(keys[-1]) + 1 if keys else 0
+    return [group[str(i)][()] if str(i) in keys else None for i in range(count)]
 
 
 def _blob_keys(group: h5py.Group) -> list[str]:

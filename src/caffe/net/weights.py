@@ -60,10 +60,23 @@ def copy_from(net: Net, path: PathLike) -> Report:
 
 def load_hdf5(net: Net, path: PathLike) -> Report:
     """Copy parameters from a file in the original's HDF5 layout, by layer name."""
-    return _copy(net, hdf5.read_weights(path), path)
+    shared = _shared(net)
+    counts = {s.name: len(s.layer.blobs) for s in net.steps}
+    source = []
+    for name, arrays in hdf5.read_weights(path):
+        # A parameter that another layer owns is in the file once, with its owner.
+        missing = [i for i in range(counts.get(name, 0)) if i >= len(arrays) or arrays[i] is None]
+        if missing and all((name, i) in shared for i in missing):
+            arrays = [None if i in missing else arrays[i] for i in range(counts[name])]
+        else:
+            arrays = [a for a in arrays if a is not None]
+        source.append((name, arrays))
+    return _copy(net, source, path)
 
 
-def _copy(net: Net, source: Sequence[tuple[str, Sequence[npt.NDArray[Any]]]], path: PathLike) -> Report:
+def _copy(
+    net: Net, source: Sequence[tuple[str, Sequence[npt.NDArray[Any] | None]]], path: PathLike
+) -> Report:
     report = Report()
     targets = {s.name: s for s in net.steps}
     for name, arrays in source:
@@ -84,14 +97,15 @@ def _copy(net: Net, source: Sequence[tuple[str, Sequence[npt.NDArray[Any]]]], pa
         if len(arrays) != len(blobs):
             if not arrays:
                 continue
+            shapes = [list(a.shape) for a in arrays if a is not None]
             raise WeightsError(
-                f"the file has {len(arrays)} parameter(s) of shapes {[list(a.shape) for a in arrays]},"
+                f"the file has {len(arrays)} parameter(s) of shapes {shapes},"
                 f" the net {len(blobs)} of shapes {[list(b.shape) for b in blobs]}",
                 fix="Rename the layer to let it learn afresh, or use the prototxt that the weights were trained with",
                 **place,
             )
         for i, (array, blob) in enumerate(zip(arrays, blobs)):
-            if not same_shape(array.shape, blob.shape):
+            if array is not None and not same_shape(array.shape, blob.shape):
                 raise WeightsError(
                     f"parameter {i} must have the net's shape {list(blob.shape)};"
                     f" the file's is {list(array.shape)}",
@@ -100,7 +114,8 @@ def _copy(net: Net, source: Sequence[tuple[str, Sequence[npt.NDArray[Any]]]], pa
                     **place,
                 )
         for array, blob in zip(arrays, blobs):
-            _fill(blob, array)
+            if array is not None:
+                _fill(blob, array)
         if len(blobs):
             report.filled.append(name)
     given = {name for name, _ in source}
