@@ -1,4 +1,4 @@
-"""Proposals and targets of Cascade R-CNN and py-faster-rcnn, and dropout of Fast R-CNN."""
+"""Proposals and targets of Cascade R-CNN and py-faster-rcnn."""
 
 import numpy as np
 from harness import Case
@@ -168,15 +168,6 @@ CASES = [
         [regions(6), boxes],
         tops=5,
         gradcheck=False,
-        random=True,
-    ),
-    Case(
-        "dropout_unscaled", 'type: "Dropout" dropout_param { scale_train: false }', [(2, 3, 4)], phase="TEST"
-    ),
-    Case(
-        "dropout_unscaled_train",
-        'type: "Dropout" dropout_param { scale_train: false }',
-        [(2, 3, 4)],
         random=True,
     ),
 ]

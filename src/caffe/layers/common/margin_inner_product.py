@@ -12,7 +12,7 @@ from caffe.layers.loss._labels import class_labels
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import BlobSpec, TensorLayer
 
-_PHASES = {"SINGLE": 1, "DOUBLE": 2, "TRIPLE": 3, "QUADRUPLE": 4}
+PHASES = {"SINGLE": 1, "DOUBLE": 2, "TRIPLE": 3, "QUADRUPLE": 4}
 
 
 class MarginInnerProduct(TensorLayer):
@@ -67,7 +67,7 @@ class MarginInnerProduct(TensorLayer):
         lam = max(p.lambda_min, p.base * (1 + p.gamma * self.iteration) ** -p.power)
         rows = x.flatten(self.axis(p.axis, tuple(x.shape))).flatten(0, -2)
         index, _ = class_labels(self, labels, rows.new_empty(rows.shape[0], p.num_output), 1)
-        m = _PHASES[p.MarginType.Name(p.type)]
+        m = PHASES[p.MarginType.Name(p.type)]
         y: torch.Tensor = _Margin.apply(rows, weight, index.reshape(-1), m, lam)  # type: ignore[no-untyped-call]
         return y if self.top_count == 1 else (y, torch.full((1,), lam, dtype=x.dtype, device=x.device))
 
@@ -84,7 +84,7 @@ class _Margin(torch.autograd.Function):
             return y
         length = x.norm(dim=1, keepdim=True)
         cos = torch.gather(y, 1, label[:, None]) / length
-        psi, _ = _psi(cos, m)
+        psi, _ = psi_of(cos, m)
         return y.scatter(1, label[:, None], (lam * cos + psi) * length / (1 + lam))
 
     @staticmethod
@@ -98,14 +98,14 @@ class _Margin(torch.autograd.Function):
             length = x.norm(dim=1, keepdim=True)
             w = weight[label]
             cos = (x * w).sum(1, keepdim=True) / length
-            psi, a = _psi(cos, m)
+            psi, a = psi_of(cos, m)
             b = (psi - a * cos) / length
             margin = (a * w + b * x) / torch.hypot(a, b)
             to_x = to_x + torch.gather(grad, 1, label[:, None]) * (margin - w) / (1 + lam)
         return to_x, grad.t() @ x, None, None, None
 
 
-def _psi(cos: torch.Tensor, m: int) -> tuple[torch.Tensor, torch.Tensor]:
+def psi_of(cos: torch.Tensor, m: int) -> tuple[torch.Tensor, torch.Tensor]:
     """ψ and its derivative by the cosine."""
     borders = torch.tensor(
         [math.cos(k * math.pi / m) for k in range(1, m)], dtype=cos.dtype, device=cos.device

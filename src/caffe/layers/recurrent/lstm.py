@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import torch
 
 from caffe.blob import Shape
+from caffe.layers.recurrent._fork_lstm import Lstm
 from caffe.layers.recurrent._recurrent import Recurrent, Tensors
 from caffe.layers.recurrent.lstm_unit import lstm_step
 from caffe.tensor_layer import BlobSpec
+
+__all__ = ["LSTM", "Lstm"]
 
 
 class LSTM(Recurrent):
