@@ -106,7 +106,8 @@ def video_data(folder: Path) -> str:
     for i in range(3):
         writer.write(np.full((8, 16, 3), 50 * i, np.uint8))
     writer.release()
-    return f'type: "VideoData" video_data_param {{ video_type: VIDEO video_file: "{path}" }} data_param {{ batch_size: 2 }}'
+    video = f'video_type: VIDEO video_file: "{path}"'
+    return f'type: "VideoData" video_data_param {{ {video} }} data_param {{ batch_size: 2 }}'
 
 
 TRUTH = annotations((0, 1), (0, 2), (1, 3), difficult=1)

@@ -51,7 +51,7 @@ def box_map(
 
 def truths(rows: torch.Tensor, images: int) -> list[Array]:
     """The annotated boxes (T × 5: label, box) of each image, up to the first of no width."""
-    found = rows.detach().cpu().numpy().reshape(images, -1, 5)
+    found = rows.detach().float().cpu().numpy().reshape(images, -1, 5)
     ends = [int(np.argmax(f[:, 3] == 0)) if (f[:, 3] == 0).any() else len(f) for f in found]
     return [f[:end] for f, end in zip(found, ends)]
 

@@ -45,7 +45,7 @@ def place(found: list[Array], size: tuple[int, int]) -> Placed:
 
 def best_overlap(predicted: torch.Tensor, found: list[Array]) -> torch.Tensor:
     """The largest overlap of each predicted box (N × A × 4 × H × W) with an annotated one (N × A × H × W)."""
-    host = predicted.permute(0, 1, 3, 4, 2).cpu().numpy()
+    host = predicted.permute(0, 1, 3, 4, 2).float().cpu().numpy()
     best = np.zeros(host.shape[:4], np.float32)
     for i, truth in enumerate(found):
         if len(truth):

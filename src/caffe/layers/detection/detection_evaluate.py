@@ -54,9 +54,9 @@ class DetectionEvaluate(TensorLayer):
 
     def compute(self, found: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         p = self.param.detection_evaluate_param
-        detections = found.detach().cpu().numpy().reshape(-1, 7)
+        detections = found.detach().float().cpu().numpy().reshape(-1, 7)
         detections = detections[detections[:, 0] != -1]
-        truths = truth.detach().cpu().numpy().reshape(-1, 8)
+        truths = truth.detach().float().cpu().numpy().reshape(-1, 8)
         padding = np.flatnonzero(truths[:, 0] == -1)
         truths = truths[: padding[0]] if len(padding) else truths  # the rest is padding
         for what, rows in (("annotations", truths), ("detections", detections)):

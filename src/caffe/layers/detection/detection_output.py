@@ -109,9 +109,10 @@ class DetectionOutput(TensorLayer):
         scores = conf.reshape(images, -1, p.num_classes).transpose(1, 2)
         if not self.split and len(bottoms) > 3:
             scores = scores * (bottoms[3].reshape(images, 1, -1, 2)[..., 1] >= p.objectness_score)
-        host = decoded.permute(0, 2, 1, 3).detach().contiguous().cpu().numpy()
+        host = decoded.permute(0, 2, 1, 3).detach().contiguous().float().cpu().numpy()
         rows = [
-            self._of_image(i, host[i], s) for i, s in enumerate(scores.detach().contiguous().cpu().numpy())
+            self._of_image(i, host[i], s)
+            for i, s in enumerate(scores.detach().contiguous().float().cpu().numpy())
         ]
         found = np.concatenate(rows) if rows else np.zeros((0, 7), np.float32)
         if p.HasField("save_output_param"):

@@ -1,4 +1,4 @@
-"""MultiBoxLoss."""
+"""MultiBoxLoss. (Longer than other layers: matching, mining and two losses meet in it.)"""
 
 from __future__ import annotations
 
@@ -139,8 +139,8 @@ class MultiBoxLoss(TensorLayer):
         encoded = None if p.encode_variance_in_target else variances[:, None]
         decoded = None
         if not p.use_prior_for_matching or (p.HasField("nms_param") and not p.use_prior_for_nms):
-            decoded = boxes.decode(loc, priors[:, None], encoded, p.code_type).cpu().numpy()
-        found = _multibox.truths(truth.cpu().numpy().reshape(-1, 8), len(loc), p.use_difficult_gt)
+            decoded = boxes.decode(loc, priors[:, None], encoded, p.code_type).float().cpu().numpy()
+        found = _multibox.truths(truth.float().cpu().numpy().reshape(-1, 8), len(loc), p.use_difficult_gt)
         for i, of_image in enumerate(found):
             if p.map_object_to_agnostic:
                 of_image.labels[:] = p.background_label_id + 1
@@ -151,7 +151,7 @@ class MultiBoxLoss(TensorLayer):
                     f"a label of image {i} must be in [0, {p.num_classes - 1}] and not the background's"
                     f" {p.background_label_id}; got {of_image.labels[wrong][0]}"
                 )
-        where = priors.cpu().numpy()
+        where = priors.float().cpu().numpy()
         matches = _multibox.find_matches(p, found, where, None if p.use_prior_for_matching else decoded)
         positives = self._positives(matches, found, loc.device)
         if p.mining_type == p.NONE:
@@ -234,7 +234,7 @@ class MultiBoxLoss(TensorLayer):
             loss = loss.clamp(max=LARGEST)
         if p.mining_type == p.HARD_EXAMPLE:
             loss[m.image, m.prior] += self._distance(*self._codes(loc, m, priors, variances)).sum(1)
-        found: boxes.Array = loss.cpu().numpy()
+        found: boxes.Array = loss.float().cpu().numpy()
         return found
 
     def _confidence(self, conf: torch.Tensor, m: Positives, negatives: torch.Tensor | None) -> torch.Tensor:

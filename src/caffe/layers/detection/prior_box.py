@@ -90,4 +90,4 @@ class PriorBox(TensorLayer):
                 boxes = boxes.clamp(0, 1)
             variance = torch.tensor(list(p.variance) or [0.1], dtype=torch.float64)
             both = torch.stack([boxes, variance.expand_as(boxes)]).reshape(1, 2, -1)
-        return both.to(device=features.device, dtype=torch.float32)
+        return both.float().to(features.device)

@@ -85,13 +85,13 @@ class RegionLoss(TensorLayer):
         placed = _yolo_loss.place(found, size)
         if not len(placed.image):
             return
-        shapes = anchors.cpu().numpy() / np.array([size[1], size[0]], np.float32)
+        shapes = anchors.float().cpu().numpy() / np.array([size[1], size[0]], np.float32)
         cells = boxes.movedim(2, -1)
         if p.bias_match:
             similar = _yolo.shape_overlaps(placed.box[:, 2:], shapes)
         else:
             image, _, row, column = placed.at
-            predicted = cells[image, :, row, column].cpu().numpy()
+            predicted = cells[image, :, row, column].float().cpu().numpy()
             similar = np.stack(
                 [_yolo.shape_overlaps(b[None, 2:], q[:, 2:])[0] for b, q in zip(placed.box, predicted)]
             )
@@ -99,13 +99,11 @@ class RegionLoss(TensorLayer):
         places = np.stack([placed.image, placed.anchor, placed.row, placed.column], 1)
         placed = placed[_yolo.last_of_each(places)]
         at, new = placed.at, x.new_tensor
-        mine, overlap = x.movedim(2, -1)[at], _diagonal(cells[at].cpu().numpy(), placed.box)
+        mine, overlap = x.movedim(2, -1)[at], _diagonal(cells[at].float().cpu().numpy(), placed.box)
         wanted = new(_yolo_loss.targets(placed, size, shapes[placed.anchor]))
         place, objectness = mine[:, :2].sigmoid(), mine[:, 4].sigmoid()
-        scale = p.coord_scale * (
-            new(np.ones(len(places))) if p.rescore else 2 - new(placed.box[:, 2:].prod(1))
-        )
-        scale = scale[: len(mine), None]
+        area = new(placed.box[:, 2:].prod(1))
+        scale = p.coord_scale * (torch.ones_like(area) if p.rescore else 2 - area)[:, None]
         classes = torch.zeros_like(mine[:, 5:])
         classes[torch.arange(len(mine)), torch.from_numpy(placed.label)] = 1
         goal = new(overlap) if p.rescore else torch.ones_like(objectness)

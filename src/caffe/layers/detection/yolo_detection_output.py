@@ -50,6 +50,6 @@ class YoloDetectionOutput(TensorLayer):
             rows = torch.cat([label + 1, score * x[:, :, 4:5].sigmoid(), found], 2)
             # in the original's order: row by row, column by column, anchor by anchor
             parts.append(rows.permute(0, 3, 4, 1, 2).flatten(1, 3))
-        host = torch.cat(parts, 1).detach().cpu().numpy()
+        host = torch.cat(parts, 1).detach().float().cpu().numpy()
         chosen = [rows[rows[:, 1] >= p.confidence_threshold] for rows in host]
         return _yolo.detection_rows(chosen, p.nms_threshold, maps[0].device)

@@ -76,5 +76,5 @@ class Yolov3DetectionOutput(TensorLayer):
 
 def _cells(x: torch.Tensor) -> Array:
     """N × A × k × H × W as N × H·W·A × k, on the host."""
-    found: Array = x.permute(0, 3, 4, 1, 2).flatten(1, 3).detach().cpu().numpy()
+    found: Array = x.permute(0, 3, 4, 1, 2).flatten(1, 3).detach().float().cpu().numpy()
     return found
