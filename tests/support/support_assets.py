@@ -20,5 +20,7 @@ def assets(*parts: str) -> Path:
     """The path of a reference file or folder; skips the test, saying which, where it is absent."""
     path = assets_root().joinpath(*parts)
     if not path.exists():
+        if "assets" in os.environ.get("CAFFE_TEST_REQUIRE", "").split(","):
+            pytest.fail(f"{path} is not there, but CAFFE_TEST_REQUIRE says that the reference files are")
         pytest.skip(f"needs the reference files {'/'.join(parts)} (set CAFFE_TEST_ASSETS)")
     return path
