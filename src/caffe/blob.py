@@ -163,6 +163,14 @@ class Memory:
         else:
             self.pending = _ZERO
 
+    def cleared(self, like: torch.Tensor) -> torch.Tensor | None:
+        """The storage, to be written over, where it is like this tensor, was cleared and no view shows it."""
+        tensor = self._host if self._head == _HOST else self._device
+        if self.pending is not _ZERO or self.exposed or tensor is None or self.freed:
+            return None
+        same = tensor.shape == like.shape and tensor.dtype == like.dtype and tensor.device == like.device
+        return tensor if same and tensor.is_contiguous() else None
+
     def free(self, why: str, fix: str | None = None) -> None:
         """Give the values back; reading them raises StateError with ``why`` and what to do about it."""
         self._host = self._device = None
@@ -229,6 +237,9 @@ class ReshapedMemory(Memory):
 
     def clear(self) -> None:
         self._owner.clear()
+
+    def cleared(self, like: torch.Tensor) -> torch.Tensor | None:
+        return None
 
     def free(self, why: str, fix: str | None = None) -> None:
         self._owner.free(why, fix)
@@ -392,6 +403,11 @@ class Blob:
 
     def _named(self, error: StateError) -> StateError:
         return StateError(f"blob '{self.name}': {error.message}", fix=error.fix)
+
+    def _repr_html_(self) -> str:
+        from caffe.display import blob_html
+
+        return blob_html(self)
 
     def __repr__(self) -> str:
         name = f" '{self.name}'" if self.name else ""

@@ -17,6 +17,7 @@ import torch
 from caffe import fillers, runtime
 from caffe.blob import Blob, Shape
 from caffe.errors import CaffeError
+from caffe.gradients import gradients
 from caffe.layer import Count, Layer
 from caffe.proto import caffe_pb2
 
@@ -115,33 +116,33 @@ class TensorLayer(Layer):
         self._shapes = shapes
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        device = runtime.device()
         inputs = [b.tensor for b in bottom]
-        if self._shapes is None or [tuple(x.shape) for x in inputs] != list(self._shapes):
+        if tuple([x.shape for x in inputs]) != self._shapes:
             self._shapes = None
             self.reshape(bottom, top)
-        params = [b.tensor for b in self.blobs]
-        if self.keep_graph and self.needs.backward and not self.inference:
-            leaves, outs = self._differentiable(inputs, params)
-            self._kept = (leaves, outs)
-            for blob, out in zip(top, outs):
+        params = [b.data_memory.on(device) for b in self.blobs]
+        keep = self.needs.backward and not self.inference
+        self._kept = self._inputs = self._rng_state = None
+        if keep and self.keep_graph:
+            self._kept = self._differentiable(inputs, params)
+            for blob, out in zip(top, self._kept[1]):
                 blob.bind(out.detach())
             return
-        self._kept = None
-        keep = self.needs.backward and not self.inference
-        self._inputs = inputs if keep else None
-        self._rng_state = torch.get_rng_state() if keep and self.phase == caffe_pb2.TRAIN else None
-        with torch.no_grad():
-            for blob, out in zip(top, as_tuple(self.compute(*inputs, *params))):
-                blob.bind(out)
+        if keep:
+            self._inputs = inputs
+            if self.phase == caffe_pb2.TRAIN:
+                self._rng_state = torch.get_rng_state()
+        for blob, out in zip(top, as_tuple(self.compute(*inputs, *params))):
+            blob.bind(out)
 
     def _differentiable(
         self, inputs: list[torch.Tensor], params: list[torch.Tensor]
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        wanted = [*self.needs.bottoms, *self.needs.params]
-        leaves = [
-            x.detach().requires_grad_() if want and x.is_floating_point() else x.detach()
-            for x, want in zip([*inputs, *params], wanted)
-        ]
+        leaves = []
+        for x, wanted in zip([*inputs, *params], [*self.needs.bottoms, *self.needs.params]):
+            leaf = x.detach()
+            leaves.append(leaf.requires_grad_() if wanted and leaf.is_floating_point() else leaf)
         with torch.enable_grad():
             outs = list(as_tuple(self.compute(*leaves)))
         return leaves, outs
@@ -155,24 +156,13 @@ class TensorLayer(Layer):
                 )
         leaves, outs = self._graph(bottom)
         differing = [(out, t.diff_tensor) for out, t in zip(outs, top) if out.requires_grad]
-        wanted = [*propagate_down[: len(bottom)], *self.needs.params]
-        chosen = [i for i, want in enumerate(wanted) if want and leaves[i].requires_grad]
-        grads: Sequence[torch.Tensor | None] = []
-        if differing and chosen:
-            grads = torch.autograd.grad(
-                [out for out, _ in differing],
-                [leaves[i] for i in chosen],
-                [diff.to(out.dtype) for out, diff in differing],
-                retain_graph=True,
-                allow_unused=True,
-            )
-        found = dict(zip(chosen, grads))
-        for i, blob in enumerate(bottom):
-            if propagate_down[i]:
-                grad = found.get(i)
-                blob.bind_diff(grad if grad is not None else torch.zeros_like(leaves[i]))
-        for i, blob in enumerate(self.blobs, len(bottom)):
-            grad = found.get(i)
+        grads: Sequence[torch.Tensor | None] = [None] * len(leaves)
+        if differing:
+            grads = gradients([o for o, _ in differing], [d.to(o.dtype) for o, d in differing], leaves)
+        for wanted, blob, leaf, grad in zip(propagate_down, bottom, leaves, grads):
+            if wanted:
+                blob.bind_diff(grad if grad is not None else torch.zeros_like(leaf))
+        for blob, grad in zip(self.blobs, grads[len(bottom) :]):
             if grad is not None:
                 # a parameter's diff is added to later: it must not be a top's diff passed through
                 shared = any(grad.data_ptr() == diff.data_ptr() for _, diff in differing)

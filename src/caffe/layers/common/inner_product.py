@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from caffe.blob import Shape
+from caffe.blob import Memory, Shape
 from caffe.tensor_layer import BlobSpec, TensorLayer
 
 
@@ -45,6 +46,38 @@ class InnerProduct(TensorLayer):
         self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
     ) -> torch.Tensor:
         p = self.param.inner_product_param
-        return F.linear(
-            x.flatten(self.axis(p.axis, tuple(x.shape))), weight.t() if p.transpose else weight, bias
-        )
+        axis = self.axis(p.axis, x.shape)
+        if (
+            axis == 1
+            and weight.requires_grad
+            and not (p.transpose or torch.is_autocast_enabled(x.device.type))
+        ):
+            y: torch.Tensor = _Product.apply(x, weight, bias, self.blobs[0].diff_memory)  # type: ignore[no-untyped-call]
+            return y
+        return F.linear(x.flatten(axis), weight.t() if p.transpose else weight, bias)
+
+
+class _Product(torch.autograd.Function):
+    """y = x·Wᵀ + b, whose gradient of W goes into the memory of the last iteration's.
+
+    Weights of hundreds of megabytes are common; new memory for their gradients would cost more than the gradients.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, diff: Memory
+    ) -> torch.Tensor:
+        rows = x.flatten(1)
+        ctx.save_for_backward(rows, weight)
+        ctx.shape, ctx.diff = x.shape, diff
+        return F.linear(rows, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        dx = (dy @ weight).view(ctx.shape) if ctx.needs_input_grad[0] else None
+        dw = None
+        if ctx.needs_input_grad[1]:
+            room = ctx.diff.cleared(weight)
+            dw = dy.t() @ x if room is None else torch.mm(dy.t(), x, out=room)
+        return dx, dw, dy.sum(0) if ctx.needs_input_grad[2] else None, None
