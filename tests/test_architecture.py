@@ -11,7 +11,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "caffe"
 
 FLOORS = [
     ["proto", "errors", "runtime", "logs"],
-    ["blob", "fillers", "io", "net_spec", "formats", "boxes", "timer", "resize"],
+    ["blob", "gradients", "fillers", "io", "net_spec", "formats", "boxes", "timer", "resize"],
     ["passes", "data", "draw", "coord_map"],
     ["layer", "tensor_layer", "layer_factory", "user_layer", "layers"],
     ["net", "display"],
