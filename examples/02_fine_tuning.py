@@ -103,7 +103,7 @@ count = low.sum() // 50 * 50
 solver = make_solver("low", net(50), net(100))
 random = np.random.RandomState(1)
 low_images, low_labels = images[low][:count], labels[low][:count].copy()
-for _ in range(25):
+for _ in range(16):
     solver.net.set_input_arrays(scatter(low_images, random), low_labels)
     solver.step(count // 50)
 print(

@@ -93,7 +93,7 @@ def pairs(count):
 
 
 losses = []
-for _ in range(16):
+for _ in range(12):
     solver.net.set_input_arrays(*pairs(64 * 25))
     for _ in range(25):
         solver.step(1)
