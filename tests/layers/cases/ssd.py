@@ -288,6 +288,11 @@ CASES = [
         [(2, 3, 4, 5)],
     ),
     Case(
+        "convolution_depthwise_other_outputs",
+        'type: "ConvolutionDepthwise" convolution_param { num_output: 4 kernel_size: 2 group: 7 }',
+        [(2, 3, 4, 5)],
+    ),
+    Case(
         "convolution_depthwise",
         'type: "ConvolutionDepthwise" convolution_param { num_output: 6 kernel_size: 2 }',
         [(2, 3, 4, 5)],
