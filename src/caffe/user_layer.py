@@ -10,9 +10,10 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from caffe.blob import Blob, Memory
+from caffe.blob import Blob
 from caffe.errors import CaffeError, LayerError
 from caffe.layer import Layer
+from caffe.memory import Memory
 from caffe.proto import caffe_pb2
 
 _CLASS_ATTRIBUTES = (

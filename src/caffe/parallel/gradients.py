@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from caffe import runtime
-from caffe.blob import Memory
 from caffe.errors import InputError
+from caffe.memory import Memory
 from caffe.parallel.group import Group
 from caffe.solvers.callbacks import Callback
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from caffe import logs, runtime
-from caffe.blob import Memory
 from caffe.errors import SolverError, close_names
+from caffe.memory import Memory
 from caffe.net.sharing import Param
 from caffe.proto import caffe_pb2
 from caffe.solvers.rule import Rule

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from caffe.blob import Memory, Shape
+from caffe.blob import Shape
+from caffe.memory import Memory
 from caffe.tensor_layer import BlobSpec, TensorLayer
 
 
