@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 
 from caffe.blob import Blob, BlobVec
 from caffe.errors import (
     CaffeError,
-    DeviceError,
     InputError,
-    InputTypeError,
-    LayerError,
     StateError,
     UnknownNameError,
     close_names,
 )
 from caffe.layer import Layer
 from caffe.net import batching, build, weights
+from caffe.net.arguments import constructor, put
+from caffe.net.failures import explained
 from caffe.net.inference import Inference
 from caffe.net.sharing import Param
 from caffe.net.wiring import Step, Wiring, fill_loss_diff
@@ -46,7 +43,7 @@ class Net:
     """
 
     def __init__(self, network_file: build.Source, *args: Any, **kwargs: Any) -> None:
-        phase, level, stages, weights_file = _constructor(args, kwargs)
+        phase, level, stages, weights_file = constructor(args, kwargs)
         wiring, param = build.wire(network_file, phase, level, stages)
         self._setup(wiring, param)
         if weights_file is not None:
@@ -153,7 +150,7 @@ class Net:
             returned = list(self._steps[last].top_names)
         extra = self._blob_list(blobs)
         if kwargs:
-            self._put(kwargs, self.inputs, "input", "data")
+            put(self.blobs, kwargs, self.inputs, "input", "data")
         if self._inference is not None:
             self._inference.also = frozenset(returned + extra)
         self._forward(first, last)
@@ -179,7 +176,7 @@ class Net:
                 try:
                     step.layer.forward(step.bottom, step.top)
                 except Exception as error:
-                    raise self._explain(error, step, "forward") from error.__cause__
+                    raise explained(error, self.file, step, "forward") from error.__cause__
                 if step.has_loss:
                     loss = loss + self._loss_of(step)
                 for hook in after:
@@ -219,7 +216,7 @@ class Net:
             returned = list(self._steps[last].bottom_names)
         extra = self._blob_list(diffs)
         if kwargs:
-            self._put(kwargs, self.outputs, "output", "diff")
+            put(self.blobs, kwargs, self.outputs, "output", "diff")
         self._backward(first, last)
         return {name: self.blobs[name].diff for name in dict.fromkeys(returned + extra) if name in self.blobs}
 
@@ -242,30 +239,9 @@ class Net:
                     try:
                         step.layer.backward(step.top, step.propagate_down, step.bottom)
                     except Exception as error:
-                        raise self._explain(error, step, "backward") from error.__cause__
+                        raise explained(error, self.file, step, "backward") from error.__cause__
                 for hook in after:
                     hook(i)
-
-    def _explain(self, error: Exception, step: Step, doing: str) -> Exception:
-        """The error with its layer's place, or one of ours for torch's own."""
-        place = {"file": self.file, "line": step.line, "layer": step.name, "type": step.layer.type}
-        if isinstance(error, CaffeError):
-            return error.located(**place)  # type: ignore[arg-type]
-        if isinstance(error, torch.OutOfMemoryError):
-            wanted = DeviceError(
-                f"the device has not enough memory for {doing}",
-                fix="Use a smaller batch_size (with iter_size to keep the effective batch), --amp=bf16,"
-                " or --checkpoint-activations",
-                **place,  # type: ignore[arg-type]
-            )
-            wanted.__cause__ = error
-            return wanted
-        if _raised_by_torch(error):
-            shapes = ", ".join(f"{n} {list(b.shape)}" for n, b in zip(step.bottom_names, step.bottom))
-            wrapped = LayerError(f"{doing} failed on bottoms {shapes}: {error}", **place)  # type: ignore[arg-type]
-            wrapped.__cause__ = error
-            return wrapped
-        return error
 
     def reshape(self) -> None:
         """Give every blob the shape that follows from the inputs' present shapes."""
@@ -431,67 +407,6 @@ class Net:
                     fix=close_names(name, self.blobs) or f"Blobs: {', '.join(self.blobs)}",
                 )
         return found
-
-    def _put(self, values: Mapping[str, Any], expected: list[str], kind: str, half: str) -> None:
-        if set(values) != set(expected):
-            raise InputError(
-                f"The {kind} arguments must be {', '.join(expected) or 'none'}; got {', '.join(values)}",
-                fix=f"Give every {kind} blob of the net by its name, and no other",
-            )
-        for name, value in values.items():
-            blob = self.blobs[name]
-            array = np.asarray(value)
-            if array.dtype.kind not in "biuf":
-                raise InputTypeError(f"The {kind} '{name}' must be numbers; got dtype {array.dtype}")
-            if array.ndim and blob.shape and array.shape[0] != blob.shape[0]:
-                raise InputError(
-                    f"The {kind} '{name}' must have the batch size of its blob, {blob.shape[0]}"
-                    f" (shape {list(blob.shape)}); got {array.shape[0]} (shape {list(array.shape)})",
-                    fix=f"net.blobs['{name}'].reshape(...) first, or use net.forward_all",
-                )
-            target = blob.data if half == "data" else blob.diff
-            try:
-                target[...] = array
-            except ValueError:
-                raise InputError(
-                    f"The {kind} '{name}' must fit the blob's shape {list(blob.shape)}; got {list(array.shape)}",
-                    fix=f"net.blobs['{name}'].reshape(...) first",
-                ) from None
-
-
-def _constructor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int, Any, Any]:
-    """(phase, level, stages, weights) from either of the two forms."""
-    names = ["phase", "level", "stages", "weights"]
-    if args and isinstance(args[0], (str, os.PathLike)):
-        names = ["weights", "phase"]
-    if len(args) > len(names):
-        raise InputTypeError(f"Net takes at most {len(names) + 1} arguments here; got {len(args) + 1}")
-    given = dict(zip(names, args))
-    for name, value in kwargs.items():
-        if name not in ("phase", "level", "stages", "weights"):
-            raise InputTypeError(
-                f"Net takes phase, level, stages and weights; got '{name}'",
-                fix=close_names(name, names) or None,
-            )
-        if name in given:
-            raise InputTypeError(f"Net got '{name}' twice")
-        given[name] = value
-    if "phase" not in given:
-        raise InputTypeError("Net needs a phase", fix="Net(network_file, caffe.TEST, weights=…)")
-    phase = given["phase"]
-    if isinstance(phase, bool) or not isinstance(phase, (int, np.integer)):
-        raise InputTypeError(f"The phase must be caffe.TRAIN or caffe.TEST; got {phase!r}")
-    weights_file = given.get("weights") or None
-    return int(phase), int(given.get("level") or 0), given.get("stages"), weights_file
-
-
-def _raised_by_torch(error: Exception) -> bool:
-    """Whether torch itself raised (rather than a user's Python layer)."""
-    if not isinstance(error, (RuntimeError, IndexError, ValueError, TypeError)):
-        return False
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1].filename.replace(os.sep, "/") if frames else ""
-    return "/torch/" in last or "/caffe/layers/" in last or last.endswith("/caffe/tensor_layer.py")
 
 
 __all__ = ["Arrays", "Hook", "Net"]

@@ -1,0 +1,68 @@
+"""Arguments of a net's constructor, forward and backward: checked, and said what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from caffe.blob import Blob
+from caffe.errors import InputError, InputTypeError, close_names
+
+
+def constructor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int, Any, Any]:
+    """(phase, level, stages, weights) from either of the two forms."""
+    names = ["phase", "level", "stages", "weights"]
+    if args and isinstance(args[0], (str, os.PathLike)):
+        names = ["weights", "phase"]
+    if len(args) > len(names):
+        raise InputTypeError(f"Net takes at most {len(names) + 1} arguments here; got {len(args) + 1}")
+    given = dict(zip(names, args))
+    for name, value in kwargs.items():
+        if name not in ("phase", "level", "stages", "weights"):
+            raise InputTypeError(
+                f"Net takes phase, level, stages and weights; got '{name}'",
+                fix=close_names(name, names) or None,
+            )
+        if name in given:
+            raise InputTypeError(f"Net got '{name}' twice")
+        given[name] = value
+    if "phase" not in given:
+        raise InputTypeError("Net needs a phase", fix="Net(network_file, caffe.TEST, weights=…)")
+    phase = given["phase"]
+    if isinstance(phase, bool) or not isinstance(phase, (int, np.integer)):
+        raise InputTypeError(f"The phase must be caffe.TRAIN or caffe.TEST; got {phase!r}")
+    weights_file = given.get("weights") or None
+    return int(phase), int(given.get("level") or 0), given.get("stages"), weights_file
+
+
+def put(
+    blobs: Mapping[str, Blob], values: Mapping[str, Any], expected: list[str], kind: str, half: str
+) -> None:
+    """Assign arguments of forward or backward to blobs' ``half``: data or diff. Raises InputError, InputTypeError."""
+    if set(values) != set(expected):
+        raise InputError(
+            f"The {kind} arguments must be {', '.join(expected) or 'none'}; got {', '.join(values)}",
+            fix=f"Give every {kind} blob of the net by its name, and no other",
+        )
+    for name, value in values.items():
+        blob = blobs[name]
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise InputTypeError(f"The {kind} '{name}' must be numbers; got dtype {array.dtype}")
+        if array.ndim and blob.shape and array.shape[0] != blob.shape[0]:
+            raise InputError(
+                f"The {kind} '{name}' must have the batch size of its blob, {blob.shape[0]}"
+                f" (shape {list(blob.shape)}); got {array.shape[0]} (shape {list(array.shape)})",
+                fix=f"net.blobs['{name}'].reshape(...) first, or use net.forward_all",
+            )
+        target = blob.data if half == "data" else blob.diff
+        try:
+            target[...] = array
+        except ValueError:
+            raise InputError(
+                f"The {kind} '{name}' must fit the blob's shape {list(blob.shape)}; got {list(array.shape)}",
+                fix=f"net.blobs['{name}'].reshape(...) first",
+            ) from None
