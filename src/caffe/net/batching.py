@@ -27,7 +27,7 @@ def forward_all(net: Net, blobs: Iterable[str] | None, inputs: dict[str, Any]) -
     items = _items(inputs)
     for batch in _batches(net, inputs):
         for name, values in net.forward(blobs, **batch).items():
-            collected[name].extend(np.array(values))
+            collected[name].extend(np.atleast_1d(np.array(values)))
     return {name: np.asarray(values)[:items] for name, values in collected.items()}
 
 
@@ -44,9 +44,9 @@ def forward_backward_all(
     none: dict[str, Any] = {}
     for forward, backward in zip_longest(_batches(net, forwards), _batches(net, backwards), fillvalue=none):
         for name, values in net.forward(blobs=blobs, **forward).items():
-            out[name].extend(np.array(values))
+            out[name].extend(np.atleast_1d(np.array(values)))
         for name, values in net.backward(diffs=diffs, **backward).items():
-            back[name].extend(np.array(values))
+            back[name].extend(np.atleast_1d(np.array(values)))
     return (
         {name: np.asarray(values)[:items] for name, values in out.items()},
         {name: np.asarray(values)[:items] for name, values in back.items()},
