@@ -110,7 +110,8 @@ def test_frozen_parameters_do_not_travel(make):
     solver = make(
         more="""
       layer { name: "bn" type: "BatchNorm" bottom: "same2" top: "same2" }
-      layer { name: "frozen" type: "InnerProduct" bottom: "same2" top: "same2x" param { lr_mult: 0 } param { lr_mult: 0 }
+      layer { name: "frozen" type: "InnerProduct" bottom: "same2" top: "same2x"
+        param { lr_mult: 0 } param { lr_mult: 0 }
         inner_product_param { num_output: 11 } }
       layer { name: "end" type: "Silence" bottom: "same2x" }"""
     )

@@ -85,7 +85,7 @@ def test_a_missing_worker_is_an_error(tmp_path):
     solver = caffe.SGDSolver(str(write_solver(tmp_path, "s", 4, SETTINGS)))
     caffe.set_solver_count(2)
     try:
-        with pytest.raises(caffe.errors.DistributedError, match="2 workers did not come together .* 1 s"):
+        with pytest.raises(caffe.errors.DistributedError, match=r"2 workers did not come together .* 1 s"):
             caffe.NCCL(solver, caffe.NCCL.new_uid(), timeout=1)
     finally:
         caffe.set_solver_count(1)

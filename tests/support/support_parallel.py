@@ -6,6 +6,7 @@ turn and leaves what came of it in ``<solver>.npz``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -161,10 +162,8 @@ class Processes:
 
     def __exit__(self, *args: object) -> None:
         for process in self.all:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             process.wait(timeout=30)
 
 

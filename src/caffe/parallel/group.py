@@ -94,7 +94,10 @@ class Group(Workers):
     # What a solver asks
 
     def agree(self, action: Action) -> Action:
-        # Answered an iteration later, so that nobody waits for it.
+        # Answered an iteration later, so that nobody waits for it. A signal to all workers reaches them in
+        # different iterations: it must not make several snapshots.
+        if action is Action.SNAPSHOT and self.rank:
+            action = Action.NONE
         numbers = torch.tensor([_ACTIONS.index(action)])
         asked = self._asked
         try:
