@@ -11,10 +11,10 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "caffe"
 
 FLOORS = [
     ["proto", "errors", "runtime", "logs"],
-    ["blob", "gradients", "fillers", "io", "net_spec", "formats", "boxes", "timer", "resize"],
+    ["memory", "blob", "gradients", "fillers", "io", "net_spec", "formats", "boxes", "timer", "resize", "display"],
     ["passes", "data", "draw", "coord_map"],
     ["layer", "tensor_layer", "layer_factory", "user_layer", "layers"],
-    ["net", "display"],
+    ["net"],
     ["solvers"],
     ["classifier", "detector", "parallel", "training_log", "models", "doctor"],
     ["cli"],

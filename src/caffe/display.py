@@ -16,9 +16,10 @@ from caffe.errors import StateError
 
 if TYPE_CHECKING:
     from caffe.blob import Blob
-    from caffe.net.net import Net
-    from caffe.net.wiring import Step
 
+Net = Any  # These stand on higher floors; what is shown of them is their public face.
+Solver = Any
+Step = Any
 Array = npt.NDArray[Any]
 
 _STYLE = "text-align:left;padding:2px 8px"
@@ -141,7 +142,7 @@ def blob_html(blob: Blob) -> str:
     return f"<div>{title}<br>{'<br>'.join(parts)}{image}</div>"
 
 
-def solver_html(solver: Any) -> str:
+def solver_html(solver: Solver) -> str:
     """Where a solver stands, and the net that it trains."""
     param = solver.param
     facts = {
