@@ -36,10 +36,7 @@ n.loss = L.SoftmaxWithLoss(n.score, n.label)
 # %%
 caffe.draw.draw_net_to_file(n.to_proto(), work / "net.dot")
 print("\n".join((work / "net.dot").read_text().splitlines()[:6]), "\n  …")
-if shutil.which("dot"):
-    from IPython.display import SVG, display
-
-    display(SVG(caffe.draw.draw_net(n.to_proto(), "LR", "svg")))
+caffe.draw.draw_net(n.to_proto(), "LR", "svg" if shutil.which("dot") else "dot")
 
 # %% [markdown]
 # Only the layers of one phase, or with the multipliers of the learning rate:

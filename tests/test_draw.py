@@ -80,6 +80,7 @@ def test_a_dot_file_needs_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     draw.draw_net_to_file(small_net(), tmp_path / "net.dot", "BT")
     text = (tmp_path / "net.dot").read_text()
+    assert draw.draw_net(small_net(), "BT", "dot").decode() == text
     assert text.startswith('digraph "small \\"net\\"" {\n  rankdir=BT;') and text.endswith("}\n")
     assert '"conv_Convolution" -> "conv_blob" [label="7"];' in text
     with pytest.raises(MissingPackageError, match=r"Graphviz.*\.dot file"):
@@ -105,6 +106,14 @@ def test_what_cannot_be(tmp_path, call, error, words):
 def test_pictures(tmp_path, ext, start):
     draw.draw_net_to_file(small_net(), str(tmp_path / f"net.{ext}"), rankdir="TB")
     assert (tmp_path / f"net.{ext}").read_bytes().startswith(start)
+
+
+@needs_graphviz
+def test_pictures_in_notebooks():
+    svg = draw.draw_net(small_net(), ext="svg")._repr_mimebundle_()["image/svg+xml"]
+    assert "<svg" in svg and "SoftmaxWithLoss" in svg
+    png = draw.draw_net(small_net())
+    assert isinstance(png, bytes) and png._repr_mimebundle_() == {"image/png": bytes(png)}
 
 
 @needs_graphviz

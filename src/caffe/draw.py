@@ -190,20 +190,33 @@ def get_pydot_graph(
     return dot
 
 
+class Picture(bytes):
+    """The bytes of a picture; a notebook shows it."""
+
+    ext = ""
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        if self.ext == "svg":
+            return {"image/svg+xml": self.decode()}
+        if self.ext == "png":
+            return {"image/png": bytes(self)}
+        return {"text/plain": f"<Picture of {len(self):,} bytes ({self.ext})>"}
+
+
 def draw_net(
     caffe_net: NetParameter,
     rankdir: str = "LR",
     ext: str = "png",
     phase: int | None = None,
     display_lrm: bool = False,
-) -> bytes:
+) -> Picture:
     """The bytes of a picture of the net, in any format of Graphviz (``dot`` and ``gv`` need no Graphviz).
 
     Raises MissingPackageError where Graphviz is needed and not installed, InputError for an unknown format.
     """
     text = graph_of(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).to_dot().encode()
     if ext in _TEXT:
-        return text
+        return _picture(text, ext)
     program = shutil.which("dot")
     if program is None:
         raise MissingPackageError(
@@ -216,7 +229,13 @@ def draw_net(
         raise InputError(
             f"Graphviz cannot draw this net as {ext!r}: {run.stderr.decode(errors='replace').strip()}"
         )
-    return run.stdout
+    return _picture(run.stdout, ext)
+
+
+def _picture(content: bytes, ext: str) -> Picture:
+    picture = Picture(content)
+    picture.ext = ext
+    return picture
 
 
 def draw_net_to_file(
