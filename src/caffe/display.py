@@ -71,7 +71,7 @@ def multiply_adds(step: Step) -> int:
     kind = step.layer.type
     if kind in ("LSTM", "RNN"):
         items = math.prod(step.bottom[0].shape[:2])  # time steps × streams
-        return items * sum(blob.count for blob in weights)
+        return int(items * sum(blob.count for blob in weights))
     if kind in ("PReLU", "Scale", "Bias", "BatchNorm", "Embed", "Parameter"):
         return 0
     weight = weights[0]
