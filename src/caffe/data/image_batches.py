@@ -13,10 +13,13 @@ import numpy.typing as npt
 
 from caffe import logs
 from caffe.data.prefetch import Allocate, Array, BatchSource, State
-from caffe.data.transform import Transformer, random_words
+from caffe.data.transform import Transformer, interleaved, random_words
 from caffe.errors import CaffeError, DataError
 
 _REPORTED = 10
+_AT_ONCE = 16
+"""Images decoded before they are transformed. In turn, the two would push each other out of the processor's
+caches, and many processors slow down for a while whenever they go over to wide floating point arithmetic."""
 
 
 @dataclass(slots=True)
@@ -80,6 +83,7 @@ class ImageBatches(BatchSource):
         images = labels = None
         words = random_words(self.seed, job.indices, 3) if transformer.random else None
         bad: list[int] = []
+        fetched: list[tuple[int, Array]] = []
         for i, item in enumerate(job.items):
             try:
                 image, label = self.fetch(item)
@@ -90,7 +94,7 @@ class ImageBatches(BatchSource):
                     images = _like(image, (len(job.items), *shape), allocate)
                     labels = allocate((len(job.items), label.size))
                 self._check(images, labels, shape, label)
-                transformer.apply(image, images[i], None if words is None else words[i])
+                fetched.append((i, image))
                 labels[i] = label
             except CaffeError as error:
                 error.message = f"Record '{self.name(item)}': {error.message}"
@@ -98,6 +102,10 @@ class ImageBatches(BatchSource):
                     raise
                 self._count(error)
                 bad.append(i)
+            if images is not None and (len(fetched) == _AT_ONCE or i + 1 == len(job.items)):
+                for j, image in fetched:
+                    transformer.apply(image, images[j], None if words is None else words[j])
+                fetched.clear()
         if images is None or labels is None:
             raise DataError(
                 f"All {len(job.items)} records of a batch, from '{self.name(job.items[0])}' on, are damaged"
@@ -135,7 +143,7 @@ class ImageBatches(BatchSource):
 
 def _like(image: Array, shape: tuple[int, ...], allocate: Allocate) -> Array:
     """Memory for a batch, in the image's own order: colours interleaved (channels_last) or in planes."""
-    if image.ndim == 3 and image.shape[0] > 1 and image.strides[0] < image.strides[2]:
+    if interleaved(image):
         n, c, h, w = shape
         return allocate((n, h, w, c)).transpose(0, 3, 1, 2)
     return allocate(shape)

@@ -108,6 +108,8 @@ class Transformer:
             raise LayerError("must not be set together with force_gray", field="transform_param.force_color")
         self.color = True if param.force_color else False if param.force_gray else None
         self.mean: npt.NDArray[np.float32] | None = None
+        self._means: dict[tuple[bool, bool], Array] = {}
+        self._scalar: tuple[float, ...] | None = None
         self._mean_file = param.mean_file
         if param.mean_file and len(param.mean_value):
             raise LayerError("must not be given together with mean_value", field="transform_param.mean_file")
@@ -156,7 +158,8 @@ class Transformer:
 
         ``words`` are three random numbers: for top, left and mirror; needed if :attr:`random`.
         """
-        mean = self.mean
+        mirrored = self.mirror and words is not None and bool(int(words[2]) >> 63)
+        mean = self._mean_like(out, mirrored)
         crop_h, crop_w = self.crop
         if crop_h:
             top, left = image.shape[1] - crop_h, image.shape[2] - crop_w
@@ -166,11 +169,14 @@ class Transformer:
                 top, left = top // 2, left // 2
             image = image[:, top : top + crop_h, left : left + crop_w]
             if self._mean_file and mean is not None:
-                mean = mean[:, top : top + crop_h, left : left + crop_w]
-        if self.mirror and words is not None and int(words[2]) >> 63:
-            image = _flip(image)
-            mean = mean[:, :, ::-1] if self._mean_file and mean is not None else mean
-        np.copyto(out, image)
+                start = mean.shape[2] - left - crop_w if mirrored else left
+                mean = mean[:, top : top + crop_h, start : start + crop_w]
+        image = _flip(image) if mirrored else image
+        if mean is not None and interleaved(out) and interleaved(image) and image.dtype == np.uint8:
+            self._subtract(image, mean, out)
+            mean = None
+        else:
+            np.copyto(out, image)
         self.normalize(out, mean)
 
     def apply_all(self, images: Array, out: Array, words: Words | None = None) -> None:
@@ -197,12 +203,36 @@ class Transformer:
             flipped = words[:, 2] >> np.uint64(63) != 0
             out[flipped] = out[flipped][..., ::-1]
 
+    def _subtract(self, image: Array, mean: Array, out: Array) -> None:
+        """``out = image − mean`` of interleaved images in one pass; numpy would walk them pixel by pixel."""
+        import cv2
+
+        other: Any = mean.transpose(1, 2, 0) if self._mean_file else self._scalar
+        if other is None:
+            values = np.broadcast_to(mean.ravel(), len(image)).tolist()
+            other = self._scalar = (*values, *[0.0] * (4 - len(values)))
+        cv2.subtract(image.transpose(1, 2, 0), other, dst=out.transpose(1, 2, 0), dtype=cv2.CV_32F)
+
     def normalize(self, out: Array, mean: Array | None) -> None:
         """Subtract ``mean`` and multiply with the scale, in place."""
         if mean is not None:
             np.subtract(out, mean, out=out)
         if self.scale != 1:
             np.multiply(out, self.scale, out=out)
+
+    def _mean_like(self, out: Array, mirrored: bool) -> Array | None:
+        """The mean image, in the order in memory that ``out`` has, left to right or right to left."""
+        if self.mean is None or not self._mean_file:
+            return self.mean
+        key = (interleaved(out), mirrored)
+        if key not in self._means:
+            mean = self.mean[:, :, ::-1] if mirrored else self.mean
+            self._means[key] = (
+                np.ascontiguousarray(mean.transpose(1, 2, 0)).transpose(2, 0, 1)
+                if key[0]
+                else np.ascontiguousarray(mean)
+            )
+        return self._means[key]
 
     def augment(self, image: Array, seed: int, index: int) -> Array:
         """Put a C×H×W uint8 image through the augmentations."""
@@ -220,6 +250,11 @@ class Transformer:
                     f"got {pixels.shape} of {pixels.dtype}"
                 )
         return pixels.transpose(2, 0, 1)
+
+
+def interleaved(image: Array) -> bool:
+    """Whether an image, channels × height × width, lies in memory pixel by pixel."""
+    return image.shape[0] > 1 and image.strides[0] < image.strides[2]
 
 
 def _flip(image: Array) -> Array:

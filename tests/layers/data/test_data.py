@@ -123,6 +123,21 @@ def test_mean_file_moves_with_the_crop(tmp_path: Path, raw: bool) -> None:
                 assert _find(image.transpose(2, 0, 1).astype(np.float32) - mean, found) is not None
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("means", [1, 0])
+def test_mean_values_of_decoded_images_are_exact(tmp_path: Path, channels: int, means: int) -> None:
+    images = noise(3, 8, 9, channels)
+    path = write_records(
+        tmp_path / "db", [Datum(data=jpeg(image, ".png"), label=0, encoded=True) for image in images]
+    )
+    values = np.array([104.0069, 116.66877, 122.67892, 99.9][: means or channels], np.float32)
+    text = " ".join(f"mean_value: {v!s}" for v in values)
+    with Fed(data_text(path, 3, f"scale: 0.017 {text}")) as fed:
+        [found, _] = fed.step()
+    wanted = (images.transpose(0, 3, 1, 2) - values.reshape(-1, 1, 1)) * np.float32(0.017)
+    assert np.array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_the_same_whatever_the_threads(tmp_path: Path, threads: int) -> None:
     records = [Datum(data=jpeg(smooth(20, 24, i)), label=i, encoded=True) for i in range(11)]

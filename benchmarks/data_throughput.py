@@ -1,0 +1,270 @@
+"""How fast data comes, against torch's DataLoader and against bare cv2.imdecode, in one run.
+
+Prints for each source the batches per second of ours and of a DataLoader with two workers over the same files and
+the same transforms, and for decoded images the part of what decoding alone allows (as many threads as processors).
+Rounds of all are run in turn, so that a busy machine is busy for all; the best round counts.
+
+    python benchmarks/data_throughput.py [--rounds 3] [--images 600] [--seconds 3] [--check]
+
+With --check the exit status says whether the project's promises hold: (a) at least 3 times a DataLoader, (b) and (c)
+as fast as one, and 85 % of the decoding limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lmdb
+import numpy as np
+import torch
+from google.protobuf import text_format
+from torch.utils.data import DataLoader, Dataset
+
+from caffe.blob import Blob
+from caffe.data.sources.database import create
+from caffe.formats.datum import Datum
+from caffe.layer_factory import create_layer
+from caffe.proto import caffe_pb2
+
+SMALL, LARGE, CROP = 28, 256, 227
+MEAN = np.array([104, 117, 123], np.float32)
+Take = Callable[[], object]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each round")
+    parser.add_argument("--images", type=int, default=600, help="JPEGs to make")
+    parser.add_argument("--records", type=int, default=20000, help="raw records to make")
+    parser.add_argument("--check", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cores = len(os.sched_getaffinity(0))
+    print(f"{cores} processors, torch {torch.__version__}, OpenCV {cv2.__version__}")
+    held = True
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        make_files(folder, args.records, args.images)
+        jpegs = [p.read_bytes() for p in sorted((folder / "images").iterdir())]
+        for name, layer, dataset, batch, least in [
+            ("(a) LMDB, raw 28×28, batch 64", raw_layer(folder), RawDataset(folder / "raw"), 64, 3.0),
+            (
+                "(b) LMDB, JPEG 256×256, batch 32",
+                encoded_layer(folder),
+                EncodedDataset(folder / "encoded"),
+                32,
+                1.0,
+            ),
+            (
+                "(c) ImageData, JPEG 256×256, batch 32",
+                image_layer(folder),
+                FileDataset(folder / "images"),
+                32,
+                1.0,
+            ),
+        ]:
+            runs: dict[str, Callable[[], Iterator[Take]]] = {
+                "ours": lambda layer=layer: ours(layer),
+                "DataLoader": lambda dataset=dataset, batch=batch: peer(dataset, batch),
+            }
+            decoded = "JPEG" in name
+            if decoded:
+                runs["decoding alone"] = lambda batch=batch: decoding(jpegs, batch, cores)
+            best = dict.fromkeys(runs, 0.0)
+            for _ in range(args.rounds):
+                for kind, run in runs.items():
+                    best[kind] = max(best[kind], rate(run(), args.seconds))
+            ratio = best["ours"] / best["DataLoader"]
+            print(f"{name}: {best['ours']:.1f} batches/s ({best['ours'] * batch:,.0f} records/s)")
+            print(
+                f"    DataLoader, 2 workers: {best['DataLoader']:.1f} batches/s; ours is {ratio:.2f} times that"
+            )
+            held &= ratio >= least
+            if decoded:
+                part = best["ours"] / best["decoding alone"]
+                print(
+                    f"    decoding alone: {best['decoding alone']:.1f} batches/s; ours is {part:.0%} of that"
+                )
+                held &= part >= 0.85
+    return 0 if held or not args.check else 1
+
+
+def rate(takes: Iterator[Take], seconds: float) -> float:
+    """Batches a second, after a few to warm up."""
+    for take in takes:
+        for _ in range(10):
+            take()
+        start, count = time.perf_counter(), 0
+        while time.perf_counter() - start < seconds:
+            take()
+            count += 1
+        return count / (time.perf_counter() - start)
+    return 0.0
+
+
+def make_files(folder: Path, records: int, images: int) -> None:
+    """The databases and pictures. Pictures are smooth with some grain, so that their JPEGs are of usual size."""
+    rng = np.random.default_rng(0)
+    digits = rng.integers(0, 256, (records, 1, SMALL, SMALL), dtype=np.uint8)
+    with create(folder / "raw", "lmdb") as writer:
+        for i, digit in enumerate(digits):
+            writer.put(b"%08d" % i, Datum(1, SMALL, SMALL, digit.tobytes(), i % 10).serialize())
+    (folder / "images").mkdir()
+    lines = []
+    with create(folder / "encoded", "lmdb") as writer:
+        for i in range(images):
+            rough = rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)
+            image = cv2.resize(rough, (LARGE, LARGE), interpolation=cv2.INTER_CUBIC)
+            image = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+            coded = cv2.imencode(".jpg", image)[1].tobytes()
+            (folder / "images" / f"{i:05d}.jpg").write_bytes(coded)
+            writer.put(b"%08d" % i, Datum(data=coded, label=i % 1000, encoded=True).serialize())
+            lines.append(f"{i:05d}.jpg {i % 1000}\n")
+    (folder / "list.txt").write_text("".join(lines))
+    print(f"JPEGs of {len(coded) / 1000:.0f} kB")
+
+
+def raw_layer(folder: Path) -> str:
+    return (
+        f'type: "Data" data_param {{ source: "{folder}/raw" backend: LMDB batch_size: 64 }} '
+        "transform_param { scale: 0.00390625 }"
+    )
+
+
+TRANSFORM = (
+    f"transform_param {{ crop_size: {CROP} mirror: true mean_value: 104 mean_value: 117 mean_value: 123 }}"
+)
+
+
+def encoded_layer(folder: Path) -> str:
+    return (
+        f'type: "Data" data_param {{ source: "{folder}/encoded" backend: LMDB batch_size: 32 }} {TRANSFORM}'
+    )
+
+
+def image_layer(folder: Path) -> str:
+    return (
+        f'type: "ImageData" image_data_param {{ source: "{folder}/list.txt" root_folder: "{folder}/images/" '
+        f"batch_size: 32 }} {TRANSFORM}"
+    )
+
+
+def ours(text: str) -> Iterator[Take]:
+    """A data layer's forward."""
+    param = text_format.Parse('name: "d" top: "data" top: "label" ' + text, caffe_pb2.LayerParameter())
+    layer: Any = create_layer(param)
+    tops = [Blob(), Blob()]
+    layer.setup([], tops)
+    try:
+        yield lambda: layer.forward([], tops)
+    finally:
+        layer.close()
+
+
+def peer(dataset: Dataset[Any], batch: int) -> Iterator[Take]:
+    """The next batch of a DataLoader."""
+    loader = DataLoader(dataset, batch_size=batch, num_workers=2, drop_last=True, persistent_workers=True)
+
+    def endless() -> Iterator[Any]:
+        while True:
+            yield from loader
+
+    batches = endless()
+    yield lambda: next(batches)
+    batches.close()
+
+
+def decoding(jpegs: list[bytes], batch: int, threads: int) -> Iterator[Take]:
+    """As many images as a batch has, decoded and thrown away."""
+    arrays = [np.frombuffer(j, np.uint8) for j in jpegs]
+    with ThreadPoolExecutor(threads) as pool:
+        step = len(arrays) // threads
+        shares = [arrays[i * step : (i + 1) * step] for i in range(threads)]
+        waiting: list[Any] = []
+
+        def decode(share: list[Any], start: int) -> None:
+            for i in range(start, start + batch):
+                cv2.imdecode(share[i % len(share)], cv2.IMREAD_COLOR)
+
+        place = 0
+
+        def take() -> None:
+            # each thread decodes batches of its own; one is ready a take
+            nonlocal place
+            while len(waiting) < 2 * threads:
+                waiting.append(pool.submit(decode, shares[place % threads], place * batch))
+                place += 1
+            waiting.pop(0).result()
+
+        yield take
+        for future in waiting:
+            future.result()
+
+
+class LmdbDataset(Dataset[Any]):
+    """Records of an LMDB by number; each worker opens it for itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self.env: Any = None
+        with lmdb.open(self.path, readonly=True, lock=False) as env:
+            self.count = env.stat()["entries"]
+
+    def __len__(self) -> int:
+        return int(self.count)
+
+    def datum(self, index: int) -> Any:
+        if self.env is None:
+            self.env = lmdb.open(self.path, readonly=True, lock=False)
+            self.transaction = self.env.begin()
+        return caffe_pb2.Datum.FromString(self.transaction.get(b"%08d" % index))
+
+
+class RawDataset(LmdbDataset):
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        datum = self.datum(index)
+        pixels = np.frombuffer(datum.data, np.uint8).reshape(datum.channels, datum.height, datum.width)
+        return torch.from_numpy(pixels.astype(np.float32) * np.float32(0.00390625)), datum.label
+
+
+def augmented(image: np.ndarray[Any, Any]) -> torch.Tensor:
+    """Crop, mirror, mean, as the layer does."""
+    top, left = np.random.randint(LARGE - CROP + 1, size=2)
+    image = image[top : top + CROP, left : left + CROP]
+    if np.random.rand() < 0.5:
+        image = image[:, ::-1]
+    return torch.from_numpy(np.ascontiguousarray((image.astype(np.float32) - MEAN).transpose(2, 0, 1)))
+
+
+class EncodedDataset(LmdbDataset):
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        datum = self.datum(index)
+        image = cv2.imdecode(np.frombuffer(datum.data, np.uint8), cv2.IMREAD_COLOR)
+        return augmented(image), datum.label
+
+
+class FileDataset(Dataset[Any]):
+    def __init__(self, folder: Path) -> None:
+        self.paths = [str(p) for p in sorted(folder.iterdir())]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return augmented(cv2.imread(self.paths[index])), index % 1000
+
+
+if __name__ == "__main__":
+    sys.exit(main())
