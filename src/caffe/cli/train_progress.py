@@ -21,19 +21,18 @@ class TrainProgress(Callback):
 
         console = Console(stderr=True, soft_wrap=True)
         self._progress = Progress(
-            TextColumn("Iteration"),
             MofNCompleteColumn(),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=16),
             TextColumn("{task.fields[numbers]}"),
             TextColumn("{task.fields[speed]}"),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             console=console,
         )
         self._task: Any = self._progress.add_task(
             "train", total=solver.param.max_iter, completed=solver.iter, numbers="", speed=""
         )
         self._test = self._loss = ""
+        self._room_for_tests = console.width >= 110
         self._progress.start()
         logs.redirect(lambda text: console.print(text, markup=False, highlight=False))
 
@@ -53,7 +52,7 @@ class TrainProgress(Callback):
         self._show()
 
     def _show(self) -> None:
-        test = f"  (test: {self._test})" if self._test else ""
+        test = f"  (test: {self._test})" if self._test and self._room_for_tests else ""
         self._progress.update(self._task, numbers=self._loss + test)
 
     def on_end(self, solver: Solver) -> None:
