@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe.errors import WeightsError
+from caffe.errors import LayerError, WeightsError
 from caffe.formats.prototxt import parse_net
 from caffe.proto import caffe_pb2
 
@@ -102,3 +102,17 @@ def test_views_of_parameters_stay_valid(tmp_path):
     assert net.params["b"][1].data[2] == 3
     net.copy_from(tmp_path / "w.caffemodel")
     assert view[0] == net.params["b"][1].data[0] != 3
+
+
+def test_multipliers_of_shared_parameters_must_agree():
+    net = build(
+        TWINS.replace(
+            'name: "b" type: "InnerProduct" bottom: "a" top: "b" param { name: "w" }',
+            'name: "b" type: "InnerProduct" bottom: "a" top: "b" param { name: "w" lr_mult: 3 }',
+        )
+    )
+    assert next(p for p in net.learnable if p.name == "w").lr_mult == 3  # said once counts for all
+    text = TWINS.replace('param { name: "w" }', 'param { name: "w" decay_mult: 2 }', 1)
+    with pytest.raises(LayerError, match="whose decay_mult is 2; got 0") as caught:
+        build(text.replace('top: "c" param { name: "w" }', 'top: "c" param { name: "w" decay_mult: 0 }'))
+    assert (caught.value.layer, caught.value.field) == ("c", "decay_mult")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from caffe.blob import Blob
 from caffe.errors import LayerError, ShapeError
@@ -21,8 +21,20 @@ class Param:
     name: str
     lr_mult: float = 1.0
     decay_mult: float = 1.0
-    lr_given: bool = False
-    decay_given: bool = False
+    given: set[str] = field(default_factory=set)
+    """Which multipliers the prototxt says."""
+
+    def take(self, multiplier: str, value: float) -> None:
+        """Take a multiplier from a layer that shares this parameter. Raises LayerError where they differ."""
+        present = getattr(self, multiplier)
+        if multiplier in self.given and present != value:
+            raise LayerError(
+                f"shares parameter '{self.name}' with layer '{self.layer}', whose {multiplier} is {present:g};"
+                f" got {value:g}",
+                field=multiplier,
+            )
+        setattr(self, multiplier, value)
+        self.given.add(multiplier)
 
 
 class ParamTable:
@@ -66,30 +78,16 @@ class ParamTable:
                 spec.name,
                 0.0 if frozen else spec.lr_mult,
                 0.0 if frozen else spec.decay_mult,
-                spec.HasField("lr_mult"),
-                spec.HasField("decay_mult"),
+                {f for f in ("lr_mult", "decay_mult") if spec.HasField(f)},
             )
             self.learnable.append(param)
             if spec.name:
                 self._by_name[spec.name] = param
             return param
         self._check_shapes(owner, blob, spec, index)
-        if spec.HasField("lr_mult"):
-            if owner.lr_given and owner.lr_mult != spec.lr_mult:
-                raise LayerError(
-                    f"shares parameter '{spec.name}' with layer '{owner.layer}', whose lr_mult is"
-                    f" {owner.lr_mult:g}; got {spec.lr_mult:g}",
-                    field="lr_mult",
-                )
-            owner.lr_mult, owner.lr_given = spec.lr_mult, True
-        if spec.HasField("decay_mult"):
-            if owner.decay_given and owner.decay_mult != spec.decay_mult:
-                raise LayerError(
-                    f"shares parameter '{spec.name}' with layer '{owner.layer}', whose decay_mult is"
-                    f" {owner.decay_mult:g}; got {spec.decay_mult:g}",
-                    field="decay_mult",
-                )
-            owner.decay_mult, owner.decay_given = spec.decay_mult, True
+        for multiplier in ("lr_mult", "decay_mult"):
+            if spec.HasField(multiplier):
+                owner.take(multiplier, getattr(spec, multiplier))
         self._shared.append((blob, owner))
         return owner
 
