@@ -6,6 +6,8 @@ On the CPU both are the same bytes.
 from __future__ import annotations
 
 import math
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy.typing as npt
@@ -27,7 +29,10 @@ class Memory:
     :meth:`bind` replaces it (what a layer's forward does with its tops).
     """
 
-    __slots__ = ("_device", "_freed_fix", "_head", "_host", "_shape", "exposed", "freed", "pending")
+    __slots__ = (
+        *("_anchor", "_changes", "_device", "_freed_fix", "_head", "_host", "_shape"),
+        *("exposed", "freed", "lent", "pending", "restore"),
+    )
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
@@ -35,11 +40,15 @@ class Memory:
         self._device: torch.Tensor | None = None
         self._head = _HOST
         self.exposed = False  # a numpy view was handed out: write in place from now on
+        self.lent = False  # another blob's values are the same bytes: copied before numpy may write
         self.pending: torch.Tensor | None = (
             None  # the values to be taken when next read; what is there is stale
         )
         self.freed = ""  # why the values are gone, where they are
         self._freed_fix: str | None = None
+        self.restore: Callable[[], None] | None = None  # computes freed values again, when they are read
+        self._changes = 0
+        self._anchor: weakref.ref[npt.NDArray[Any]] | None = None
 
     @property
     def shape(self) -> Shape:
@@ -48,6 +57,16 @@ class Memory:
     @property
     def allocated(self) -> bool:
         return self._host is not None or self._device is not None
+
+    @property
+    def changes(self) -> int:
+        """Grows whenever the values may be written, but for writes through views that were handed out."""
+        return self._changes
+
+    @property
+    def watched(self) -> bool:
+        """Whether a view that was handed out is still in use: it may be written through at any time."""
+        return self._anchor is not None and self._anchor() is not None
 
     def on(self, device: torch.device) -> torch.Tensor:
         """The values on a device, for reading."""
@@ -64,6 +83,9 @@ class Memory:
         return self._settle(device)
 
     def _settle(self, device: torch.device) -> torch.Tensor:
+        if self.freed and self.restore is not None:
+            restore, self.restore = self.restore, None
+            restore()
         if self.freed:
             raise StateError(self.freed, fix=self._freed_fix)
         if not self.allocated:
@@ -106,6 +128,7 @@ class Memory:
     def mutable_on(self, device: torch.device) -> torch.Tensor:
         """The values on a device, for writing in place: that side is the newest from now on."""
         tensor = self.on(device)
+        self._changes += 1
         self._head = _HOST if device.type == "cpu" else _DEVICE
         return tensor
 
@@ -114,9 +137,21 @@ class Memory:
         tensor = self.mutable_on(_CPU)
         self.exposed = True
         if tensor.dtype in (torch.bfloat16, torch.float16):
-            tensor = tensor.float()
-            self._host = tensor
-        return tensor.detach().numpy()
+            self._host = tensor = tensor.float()
+        elif self.lent:
+            self._host = tensor = tensor.detach().clone(memory_format=torch.contiguous_format)
+            self._device = None
+        self.lent = False
+        anchor = self._anchor() if self._anchor is not None else None
+        if anchor is None or anchor.ctypes.data != tensor.data_ptr() or anchor.shape != tensor.shape:
+            anchor = tensor.detach().numpy()
+            self._anchor = weakref.ref(anchor)
+        return anchor.view()  # holds the anchor, as do the views made of it
+
+    def lend(self, other: Memory) -> None:
+        """Say that both hold the same bytes, for efficiency alone: writing to one must not change the other."""
+        other.lent = True
+        self.lent = self.lent or not self.exposed
 
     def bind(self, tensor: torch.Tensor) -> None:
         """Make ``tensor`` the values; views handed out before keep what they show."""
@@ -125,8 +160,9 @@ class Memory:
         else:
             self._host, self._device, self._head = None, tensor, _DEVICE
         self._shape = tuple(tensor.shape)
+        self._changes += 1
         self.pending = None
-        self.exposed = False
+        self.exposed = self.lent = False
         self.freed = ""
 
     def defer(self, tensor: torch.Tensor) -> None:
@@ -134,6 +170,7 @@ class Memory:
         if self.exposed:
             self.write(tensor)
         else:
+            self._changes += 1
             self.pending = tensor
 
     def write(self, tensor: torch.Tensor) -> None:
@@ -167,12 +204,13 @@ class Memory:
         same = tensor.shape == like.shape and tensor.dtype == like.dtype and tensor.device == like.device
         return tensor if same and tensor.is_contiguous() else None
 
-    def free(self, why: str, fix: str | None = None) -> None:
-        """Give the values back; reading them raises StateError with ``why`` and what to do about it."""
+    def free(self, why: str, fix: str | None = None, restore: Callable[[], None] | None = None) -> None:
+        """Give the values back; reading them calls ``restore``, or raises StateError with ``why`` and ``fix``."""
         self._host = self._device = None
         self._head = _HOST
         self.freed = why
         self._freed_fix = fix
+        self.restore = restore
         self.pending = None
         self.exposed = False
 
@@ -198,9 +236,9 @@ class Memory:
             tensor = tensor.as_strided(shape, strides, tensor.storage_offset())
         else:
             tensor = torch.zeros(shape, dtype=tensor.dtype, device=device)
-        exposed = self.exposed
+        exposed, lent = self.exposed, self.lent
         self.bind(tensor)
-        self.exposed = exposed
+        self.exposed, self.lent = exposed, lent
 
 
 class ReshapedMemory(Memory):
@@ -215,6 +253,14 @@ class ReshapedMemory(Memory):
     @property
     def allocated(self) -> bool:
         return self._owner.allocated
+
+    @property
+    def changes(self) -> int:
+        return self._owner.changes
+
+    @property
+    def watched(self) -> bool:
+        return self._owner.watched
 
     def on(self, device: torch.device) -> torch.Tensor:
         return self._owner.on(device).reshape(self._shape)
@@ -237,8 +283,8 @@ class ReshapedMemory(Memory):
     def cleared(self, like: torch.Tensor) -> torch.Tensor | None:
         return None
 
-    def free(self, why: str, fix: str | None = None) -> None:
-        self._owner.free(why, fix)
+    def free(self, why: str, fix: str | None = None, restore: Callable[[], None] | None = None) -> None:
+        self._owner.free(why, fix, restore)
 
     def renew(self) -> None:
         self._owner.renew()

@@ -41,6 +41,8 @@ class TensorLayer(Layer):
     num_tops: ClassVar[Count] = 1
     differentiable: ClassVar[bool] = True
     """Whether ``compute`` has a gradient at all (ArgMax and the like have none)."""
+    shares_data: ClassVar[bool] = False
+    """Whether tops are their bottoms' values to scripts too: writing to one changes the other, as in Caffe."""
 
     specs: list[BlobSpec]
 
@@ -128,6 +130,7 @@ class TensorLayer(Layer):
             self._kept = self._differentiable(inputs, params)
             for blob, out in zip(top, self._kept[1]):
                 blob.bind(out.detach())
+            self._lend_data(bottom, top, inputs)
             return
         if keep:
             self._inputs = inputs
@@ -135,6 +138,16 @@ class TensorLayer(Layer):
                 self._rng_state = torch.get_rng_state()
         for blob, out in zip(top, as_tuple(self.compute(*inputs, *params))):
             blob.bind(out)
+        self._lend_data(bottom, top, inputs)
+
+    def _lend_data(self, bottom: Sequence[Blob], top: Sequence[Blob], inputs: Sequence[torch.Tensor]) -> None:
+        """Note which tops are their bottoms' bytes (an identity, a slice): a script's writing copies first."""
+        if self.shares_data:
+            return
+        for blob, x in zip(bottom, inputs):
+            for out in top:
+                if out is not blob and _bytes(out.tensor) == _bytes(x):
+                    blob.data_memory.lend(out.data_memory)
 
     def _differentiable(
         self, inputs: list[torch.Tensor], params: list[torch.Tensor]
@@ -159,9 +172,13 @@ class TensorLayer(Layer):
         grads: Sequence[torch.Tensor | None] = [None] * len(leaves)
         if differing:
             grads = gradients([o for o, _ in differing], [d.to(o.dtype) for o, d in differing], leaves)
+        bound = {_bytes(t.diff_tensor): t for out, t in zip(outs, top) if out.requires_grad}
         for wanted, blob, leaf, grad in zip(propagate_down, bottom, leaves, grads):
             if wanted:
                 blob.bind_diff(grad if grad is not None else torch.zeros_like(leaf))
+                other = bound.setdefault(_bytes(blob.diff_tensor), blob)
+                if other is not blob:  # a gradient passed through, or the same to several bottoms
+                    other.diff_memory.lend(blob.diff_memory)
         for blob, grad in zip(self.blobs, grads[len(bottom) :]):
             if grad is not None:
                 # a parameter's diff is added to later: it must not be a top's diff passed through
@@ -187,6 +204,10 @@ class TensorLayer(Layer):
 def as_tuple(tops: torch.Tensor | Sequence[torch.Tensor]) -> Tensors:
     """One tensor or several, as a tuple."""
     return (tops,) if isinstance(tops, torch.Tensor) else tuple(tops)
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
 
 
 def _lists(shapes: object) -> str:

@@ -18,6 +18,7 @@ class Flatten(TensorLayer):
     """
 
     in_place = False
+    shares_data = True
 
     def _flat(self, shape: Shape) -> Shape:
         p = self.param.flatten_param

@@ -25,6 +25,7 @@ class Reshape(TensorLayer):
     """
 
     in_place = False
+    shares_data = True
 
     def _reshaped(self, shape: Shape) -> Shape:
         p = self.param.reshape_param
