@@ -6,6 +6,8 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":  # for "from ... import *"
+        return [public for public in __dir__() if not public.startswith("_")]
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import caffe

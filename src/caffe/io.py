@@ -24,6 +24,7 @@ from caffe.errors import (
     close_names,
 )
 from caffe.proto import caffe_pb2
+from caffe.resize import resize as resize
 from caffe.resize import resize_image
 
 Array = npt.NDArray[Any]

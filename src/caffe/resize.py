@@ -45,6 +45,52 @@ def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> F
     return result
 
 
+def resize(
+    image: Array,
+    output_shape: Sequence[int],
+    order: int = 1,
+    mode: str = "constant",
+    cval: float = 0.0,
+    clip: bool = True,
+    preserve_range: bool = False,
+) -> Array:
+    """scikit-image's ``resize``, which scripts know as ``caffe.io.resize``: H×W or H×W×C, without smoothing first.
+
+    ``output_shape``: (height, width) or (height, width, C). ``order`` as in :func:`resize_image`; ``mode``: what
+    lies around the image, ``constant`` (``cval``), ``edge``, ``reflect``, ``symmetric`` or ``wrap``. Integers
+    become floats in [0, 1], unless ``preserve_range``. Raises InputError for other shapes, orders and modes.
+    """
+    image = np.asarray(image)
+    dims = tuple(int(d) for d in output_shape)
+    wanted = (*dims[:2], *image.shape[2:])
+    if image.ndim not in (2, 3) or 0 in image.shape or dims not in (wanted, wanted[:2]) or min(dims) < 1:
+        raise InputError(
+            "resize must be given an image H×W or H×W×C and an output_shape (height, width) or (height, width, C); "
+            f"got shapes {list(image.shape)} and {list(output_shape)}",
+            fix="Resize first, then transpose to C×H×W",
+        )
+    if order not in (0, 1, 3):
+        raise InputError(f"order must be 0 (nearest), 1 (linear) or 3 (cubic); got {order!r}")
+    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
+        raise InputError(f"mode must be constant, edge, reflect, symmetric or wrap; got {mode!r}")
+    values = image.astype(np.float64).reshape(*image.shape[:2], -1)
+    if image.dtype.kind in "ui" and not preserve_range:
+        values /= np.iinfo(image.dtype).max
+    border = [(2, 2), (2, 2), (0, 0)]  # as far as a cubic reaches
+    if mode == "constant":
+        padded = np.pad(values, border, mode="constant", constant_values=cval)
+    else:
+        padded = np.pad(values, border, mode=mode)  # type: ignore[call-overload]
+    height, width = image.shape[:2]
+    rows = _weights(_area_positions(height, dims[0]) + 2, height + 4, order, inside=True)
+    columns = _weights(_area_positions(width, dims[1]) + 2, width + 4, order, inside=True)
+    result = _apply(rows, columns, padded)
+    if clip:
+        low, high = (padded if mode == "constant" else values).min(), padded.max()
+        result = np.clip(result, low, high)
+    return result.reshape(wanted).astype(np.float32 if image.dtype == np.float32 else np.float64)
+
+
 def _area_positions(old: int, new: int) -> Array:
     return (np.arange(new) + 0.5) * (old / new) - 0.5
 
