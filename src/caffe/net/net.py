@@ -118,6 +118,14 @@ class Net:
         names = self._blob_names
         return [names.index(n) for n in self.outputs]
 
+    def _bottom_ids(self, layer: int) -> list[int]:
+        names = self._blob_names
+        return [names.index(n) for n in self._steps[layer].bottom_names]
+
+    def _top_ids(self, layer: int) -> list[int]:
+        names = self._blob_names
+        return [names.index(n) for n in self._steps[layer].top_names]
+
     @property
     def steps(self) -> Sequence[Step]:
         """The layers in their places; for tools that walk a net."""
