@@ -18,7 +18,7 @@ PYCAFFE = {
 }  # fmt: skip
 """What pycaffe's package gives."""
 
-OURS = {"Blob", "BlobSpec", "BlobVec", "TensorLayer", "errors", "register_layer", "root_solver"}
+OURS = {"Blob", "BlobSpec", "BlobVec", "TensorLayer", "errors", "register_layer", "root_solver", "set_amp", "set_compile"}
 
 
 def test_the_public_names():

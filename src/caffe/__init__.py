@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from caffe.parallel import NCCL, has_nccl
     from caffe.runtime import (
         root_solver,
+        set_amp,
+        set_compile,
         set_device,
         set_mode_cpu,
         set_mode_gpu,
@@ -61,6 +63,8 @@ _NAMES = {
     "caffe.parallel": ("NCCL", "has_nccl"),
     "caffe.runtime": (
         "root_solver",
+        "set_amp",
+        "set_compile",
         "set_device",
         "set_mode_cpu",
         "set_mode_gpu",
@@ -124,6 +128,8 @@ __all__ = [
     "proto",
     "register_layer",
     "root_solver",
+    "set_amp",
+    "set_compile",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",

@@ -32,6 +32,8 @@ class _State:
     multiprocess: bool = False
     warned: bool = False
     device: torch.device | None = None  # of the present epoch
+    compiles: bool = False
+    amp: str = ""
 
 
 _state = _State()
@@ -183,3 +185,32 @@ def multiprocess() -> bool:
 def set_multiprocess(value: bool) -> None:
     """Say that workers are processes; kept for scripts, ours always are."""
     _state.multiprocess = bool(value)
+
+
+def set_compile(on: bool = True) -> None:
+    """Compile the nets of the TEST phase from their next forward on; see :meth:`caffe.Net.compile`."""
+    _state.compiles = bool(on)
+
+
+def compiles() -> bool:
+    """Whether nets of the TEST phase are compiled."""
+    return _state.compiles
+
+
+AMP = ("", "bf16", "fp16")
+
+
+def set_amp(precision: str | None) -> None:
+    """Compute in ``"bf16"`` or ``"fp16"`` where it is safe, with parameters and losses in float32; None: do not.
+
+    Raises InputError for another name.
+    """
+    name = precision or ""
+    if name not in AMP:
+        raise InputError(f"The precision of set_amp must be 'bf16', 'fp16' or None; got {precision!r}")
+    _state.amp = name
+
+
+def amp() -> str:
+    """``"bf16"``, ``"fp16"``, or ``""`` for float32 everywhere."""
+    return _state.amp

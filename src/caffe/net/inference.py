@@ -41,7 +41,7 @@ class Inference:
     def after(self, index: int, layer: str) -> None:
         """Free the blobs that no layer after this one reads."""
         for name, blob in self._last[index]:
-            if name not in self.also:
+            if name not in self.also and not blob.data_memory.freed:
                 blob.data_memory.free(
                     f"its values were freed after layer '{layer}', the last to need them (inference mode)",
                     fix=_FIX.format(name),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
+from caffe import logs, runtime
 from caffe.blob import Blob, BlobVec
 from caffe.errors import (
     CaffeError,
@@ -21,10 +22,12 @@ from caffe.errors import (
 from caffe.layer import Layer
 from caffe.net import batching, build, weights
 from caffe.net.arguments import constructor, put
+from caffe.net.compiled import Compiled
 from caffe.net.failures import explained
 from caffe.net.inference import Inference
 from caffe.net.sharing import Param
 from caffe.net.wiring import Step, Wiring, fill_loss_diff
+from caffe.precision import autocast
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import TensorLayer
 from caffe.user_layer import shown
@@ -67,6 +70,8 @@ class Net:
         self.inputs: list[str] = list(wiring.inputs)
         self.outputs: list[str] = list(wiring.outputs)
         self._inference: Inference | None = None
+        self._compiled: Compiled | None = None
+        self._compiles: bool | None = None  # as the user said for this net
         self._index = {s.name: i for i, s in reversed(list(enumerate(self._steps)))}
 
     # What is in it
@@ -170,31 +175,34 @@ class Net:
 
     def forward_loss(self, start: int = 0, end: int | None = None) -> torch.Tensor | float:
         """Run layers by index; the loss stays on the device, so that nothing waits for it."""
-        loss: torch.Tensor | float = 0.0
-        before, after = self.hooks["before_forward"], self.hooks["after_forward"]
-        steps, inference = self._steps, self._inference
-        stop = len(steps) if end is None else end + 1
-        with torch.no_grad():
-            for i in range(start, stop):
-                step = steps[i]
-                for hook in before:
-                    hook(i)
-                if inference is not None:
-                    inference.before(step)
-                try:
-                    step.layer.forward(step.bottom, step.top)
-                except Exception as error:
-                    raise explained(error, self.file, step, "forward") from error.__cause__
-                if step.has_loss:
-                    loss = loss + self._loss_of(step)
-                for hook in after:
-                    hook(i)
-                if inference is not None:
-                    inference.after(i, step.name)
+        stop = len(self._steps) if end is None else end + 1
+        compiled = self._compiled_now()
+        with torch.no_grad(), autocast(runtime.device()):
+            if compiled is not None and compiled.takes(start, stop):
+                return compiled.forward()
+            return sum((self.forward_step(i) for i in range(start, stop)), 0.0)
+
+    def forward_step(self, index: int) -> torch.Tensor | float:
+        """Run one layer; returns its part of the loss."""
+        step, inference = self._steps[index], self._inference
+        for hook in self.hooks["before_forward"]:
+            hook(index)
+        if inference is not None:
+            inference.before(step)
+        try:
+            step.layer.forward(step.bottom, step.top)
+        except Exception as error:
+            raise explained(error, self.file, step, "forward") from error.__cause__
+        loss = self.loss_of(step) if step.has_loss else 0.0
+        for hook in self.hooks["after_forward"]:
+            hook(index)
+        if inference is not None:
+            inference.after(index, step.name)
         return loss
 
     @staticmethod
-    def _loss_of(step: Step) -> torch.Tensor | float:
+    def loss_of(step: Step) -> torch.Tensor | float:
+        """A layer's part of the loss: the values of its tops times their weights."""
         loss: torch.Tensor | float = 0.0
         for weight, blob in zip(step.loss_weights, step.top):
             if weight:
@@ -236,6 +244,8 @@ class Net:
                 file=self.file,
                 fix="Call net.set_inference(False), then forward again",
             )
+        if self._compiled is not None and self._compiled.latest:
+            self._compiled.settle()
         before, after = self.hooks["before_backward"], self.hooks["after_backward"]
         start = len(self._steps) - 1 if start is None else start
         with torch.no_grad():
@@ -267,6 +277,31 @@ class Net:
             param.blob.diff_memory.clear()
 
     # Inference
+
+    def compile(self, on: bool = True, keep: Iterable[str] = ()) -> None:
+        """Run forward as compiled graphs from the next one on: faster, after one that takes up to minutes.
+
+        For nets of the TEST phase; one of the TRAIN phase says that it runs as before. Parameters count as
+        constants; where they are changed, that is noticed, and the next forward compiles again. Blobs in the
+        middle are computed again when they are read, unless named in ``keep``. What cannot be compiled (Python
+        and data layers) runs as before. Raises UnknownNameError for a ``keep`` that is no blob.
+        """
+        if on and self.phase == caffe_pb2.TRAIN:
+            logs.warning(f"Net '{self.name}' is for training: only nets of the TEST phase are compiled")
+        self._compiled = (
+            Compiled(self, self._blob_list(keep)) if on and self.phase == caffe_pb2.TEST else None
+        )
+        self._compiles = self._compiled is not None
+
+    def _compiled_now(self) -> Compiled | None:
+        if (
+            self._compiled is None
+            and runtime.compiles()
+            and self.phase == caffe_pb2.TEST
+            and self._compiles is None
+        ):
+            self.compile()
+        return self._compiled
 
     def set_inference(self, on: bool = True, keep: Iterable[str] = ()) -> None:
         """Run forward only, in as little memory as possible.
