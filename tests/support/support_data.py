@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,11 @@ def data_text(source: object, batch: int, transform: str = "", more: str = "", t
         f'type: "Data" {names} data_param {{ source: "{source}" backend: LMDB batch_size: {batch} {more} }} '
         f"transform_param {{ {transform} }}"
     )
+
+
+def prefetching() -> int:
+    """How many threads read ahead at present."""
+    return sum(thread.name.startswith("caffe-prefetch") for thread in threading.enumerate())
 
 
 def same(one: list[list[Array]], other: list[list[Array]]) -> bool:

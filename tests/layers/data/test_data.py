@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support_data import Fed, data_text, jpeg, noise, raw_records, same, smooth, write_records
+from support_data import Fed, data_text, jpeg, noise, prefetching, raw_records, same, smooth, write_records
 
 from caffe import runtime
 from caffe.data.sources.database import create
@@ -208,23 +207,23 @@ def test_two_layers_read_one_database(database: str) -> None:
 
 
 def test_threads_start_with_forward_and_end_with_close(database: str) -> None:
-    before = threading.active_count()
+    before = prefetching()
     fed = Fed(data_text(database, 2))
-    assert threading.active_count() == before
+    assert prefetching() == before
     fed.step()
-    assert threading.active_count() == before + 1
+    assert prefetching() == before + 1
     fed.close()
-    assert threading.active_count() == before
+    assert prefetching() == before
     with pytest.raises(StateError, match="closed"):
         fed.step()
 
 
 def test_a_forgotten_layer_leaves_no_thread(database: str) -> None:
-    before = threading.active_count()
+    before = prefetching()
     fed = Fed(data_text(database, 2))
     fed.step()
     del fed
-    assert threading.active_count() == before
+    assert prefetching() == before
 
 
 def test_a_batch_stays_what_it_was(database: str) -> None:
