@@ -1,5 +1,6 @@
 """Habits of scripts in the wild: what they write into blobs, import, resize and ask of a net's insides."""
 
+import lmdb
 import numpy as np
 import pytest
 
@@ -110,3 +111,31 @@ class TestResize:
     def test_bad_arguments(self, shape, options):
         with pytest.raises(InputError, match="must be"):
             caffe.io.resize(np.zeros((5, 6, 3)), shape, **options)
+
+
+def test_training_on_a_database_that_the_script_left_open(tmp_path):
+    database = lmdb.open(str(tmp_path / "db"), map_size=1 << 20)
+    with database.begin(write=True) as transaction:
+        for i in range(5):
+            datum = caffe.io.array_to_datum(np.full((1, 2, 3), i, np.uint8), i)
+            transaction.put(f"{i:08}".encode(), datum.SerializeToString())
+    n = caffe.NetSpec()
+    n.data, n.label = L.Data(
+        batch_size=5, source=str(tmp_path / "db"), backend=caffe.params.Data.LMDB, ntop=2
+    )
+    net = net_of(tmp_path, n)
+    net.forward()
+    np.testing.assert_array_equal(net.blobs["label"].data, np.arange(5))
+    np.testing.assert_array_equal(net.blobs["data"].data[:, 0, 1, 2], np.arange(5))
+    with database.begin(write=True) as transaction:  # the script's own is as it was
+        assert transaction.put(b"x", b"y")
+
+
+def test_forward_all_of_an_empty_batch(tmp_path):
+    n = caffe.NetSpec()
+    n.data = L.Input(shape=dict(dim=[2, 3]))
+    n.twice = L.Power(n.data, scale=2)
+    net = net_of(tmp_path, n)
+    net.blobs["data"].reshape(0, 3)
+    with pytest.raises(InputError, match="at least one item"):
+        net.forward_all(data=np.ones((4, 3)))

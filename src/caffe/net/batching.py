@@ -67,6 +67,11 @@ def _batches(net: Net, arrays: dict[str, Any]) -> Iterator[dict[str, Any]]:
         return
     items = _items(arrays)
     size = net.blobs[next(iter(arrays))].shape[0] if next(iter(arrays)) in net.blobs else items
+    if not size:
+        raise InputError(
+            "The net's batch must hold at least one item; its inputs have none",
+            fix="net.blobs[name].reshape(...) first",
+        )
     for start in range(0, items, size):
         batch = {}
         for name, values in arrays.items():

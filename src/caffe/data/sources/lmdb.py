@@ -8,6 +8,8 @@ pages alone.
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from itertools import islice
@@ -16,11 +18,13 @@ from typing import Any
 
 import lmdb
 
+from caffe import logs
 from caffe.data.sources.database import Item
 from caffe.errors import CorruptDataError, DataError, FileAccessError
 
 _COMMIT_EVERY = 1000
 _FIRST_MAP_SIZE = 1 << 26
+_LARGEST_COPY = 1 << 30
 
 
 class _Shared:
@@ -73,6 +77,19 @@ def _file(path: str) -> Path:
     return Path(path, "data.mdb") if os.path.isdir(path) else Path(path)
 
 
+def _open_copy(path: str, file: Path) -> Any:
+    """The records of now of a database that a script in this process keeps open, as py-lmdb opens none twice."""
+    if file.stat().st_size > _LARGEST_COPY:
+        raise FileAccessError(
+            f"The LMDB '{path}' is open in this process through lmdb.open",
+            fix="Close that environment first: env.close()",
+        )
+    logs.warning(f"The LMDB '{path}' is open in this process through lmdb.open: reading a copy of it")
+    with tempfile.TemporaryDirectory(prefix="caffe-lmdb-", ignore_cleanup_errors=True) as folder:
+        copy = shutil.copyfile(file, Path(folder, file.name))  # once mapped, it needs no name
+        return lmdb.open(str(copy), readonly=True, subdir=False, lock=False, create=False)
+
+
 def _open_environment(path: str) -> Any:
     folder = os.path.isdir(path)
     file = _file(path)
@@ -88,13 +105,11 @@ def _open_environment(path: str) -> Any:
         ) from error
     except lmdb.Error as error:
         if "already open" in str(error):
-            raise FileAccessError(
-                f"The LMDB '{path}' is open in this process through lmdb.open",
-                fix="Close that environment first: env.close()",
-            ) from error
-        if not file.stat().st_size:
+            env, lock = _open_copy(path, file), False
+        elif not file.stat().st_size:
             raise CorruptDataError(f"The LMDB '{path}' is empty: {file.name} has 0 bytes") from error
-        raise FileAccessError(f"The LMDB '{path}' cannot be opened: {_reason(error)}") from error
+        else:
+            raise FileAccessError(f"The LMDB '{path}' cannot be opened: {_reason(error)}") from error
     expected = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
     size = file.stat().st_size
     if size < expected:
