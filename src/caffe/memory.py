@@ -31,7 +31,7 @@ class Memory:
 
     __slots__ = (
         *("_anchor", "_changes", "_device", "_freed_fix", "_head", "_host", "_shape"),
-        *("exposed", "freed", "lent", "pending", "restore"),
+        *("exposed", "freed", "lent", "pending", "restore", "short"),
     )
 
     def __init__(self, shape: Shape) -> None:
@@ -47,6 +47,9 @@ class Memory:
         self.freed = ""  # why the values are gone, where they are
         self._freed_fix: str | None = None
         self.restore: Callable[[], None] | None = None  # computes freed values again, when they are read
+        self.short: tuple[int, torch.Tensor] | None = (
+            None  # the values in a short float, of that many changes
+        )
         self._changes = 0
         self._anchor: weakref.ref[npt.NDArray[Any]] | None = None
 
@@ -206,7 +209,7 @@ class Memory:
 
     def free(self, why: str, fix: str | None = None, restore: Callable[[], None] | None = None) -> None:
         """Give the values back; reading them calls ``restore``, or raises StateError with ``why`` and ``fix``."""
-        self._host = self._device = None
+        self._host = self._device = self.short = None
         self._head = _HOST
         self.freed = why
         self._freed_fix = fix

@@ -1,12 +1,14 @@
-"""Mixed precision: autocast as ``caffe.set_amp`` says, and the scale of losses that float16 needs."""
+"""Mixed precision: autocast as ``caffe.set_amp`` says, and the scaled losses that float16 needs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from caffe import runtime
+from caffe import logs, runtime
+from caffe.memory import Memory
 
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -17,3 +19,44 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
     if not name:
         return nullcontext()
     return torch.autocast(device.type, _TYPES[name], cache_enabled=False)
+
+
+def widened(x: torch.Tensor) -> torch.Tensor:
+    """x in float32 where it is in a shorter float."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def low_precision(memory: Memory, device: torch.device) -> torch.Tensor:
+    """A parameter in the short float that autocast would make it, made once for as long as it stays the same."""
+    values = memory.on(device)
+    kind = _TYPES[runtime.amp()]
+    if values.dim() < 2 or values.dtype != torch.float32 or memory.watched:
+        return values  # biases and statistics; or a script may be writing to it
+    if memory.short is None or memory.short[0] != memory.changes or memory.short[1].dtype != kind:
+        memory.short = memory.changes, values.to(kind)
+    return memory.short[1]
+
+
+class LossScale:
+    """The factor of losses, and so of all gradients, that keeps small ones from vanishing in float16.
+
+    Halved when a gradient is not finite (that update is left out), doubled after 2000 good updates
+    (Micikevicius et al. 2018).
+    """
+
+    def __init__(self) -> None:
+        self.value = 65536.0
+        self._good = 0
+
+    def unscale(self, grads: Sequence[torch.Tensor]) -> bool:
+        """Divide the gradients by the factor; False where one is not finite, which changes the factor."""
+        norms = torch.stack(torch._foreach_norm(list(grads)))
+        if not bool(norms.isfinite().all()):
+            self.value, self._good = max(self.value / 2, 1.0), 0
+            logs.info(f"A gradient is not finite: update left out, loss scale now {self.value:g}")
+            return False
+        torch._foreach_mul_(list(grads), 1 / self.value)
+        self._good += 1
+        if self._good == 2000:
+            self.value, self._good = self.value * 2, 0
+        return True

@@ -19,6 +19,7 @@ from caffe.blob import Blob, Shape
 from caffe.errors import CaffeError
 from caffe.gradients import gradients
 from caffe.layer import Count, Layer
+from caffe.precision import autocast, low_precision, widened
 from caffe.proto import caffe_pb2
 
 Tensors = tuple[torch.Tensor, ...]
@@ -41,6 +42,8 @@ class TensorLayer(Layer):
     num_tops: ClassVar[Count] = 1
     differentiable: ClassVar[bool] = True
     """Whether ``compute`` has a gradient at all (ArgMax and the like have none)."""
+    full_precision: ClassVar[bool] = False
+    """Whether mixed precision leaves the layer out: it takes float32, and computes in it. Losses always do."""
     shares_data: ClassVar[bool] = False
     """Whether tops are their bottoms' values to scripts too: writing to one changes the other, as in Caffe."""
 
@@ -123,10 +126,14 @@ class TensorLayer(Layer):
         if tuple([x.shape for x in inputs]) != self._shapes:
             self._shapes = None
             self.reshape(bottom, top)
-        params = [b.data_memory.on(device) for b in self.blobs]
         keep = self.needs.backward and not self.inference
+        graph = keep and self.keep_graph
+        if graph or not runtime.amp() or self.is_loss or self.full_precision:
+            params = [b.data_memory.on(device) for b in self.blobs]
+        else:
+            params = [low_precision(b.data_memory, device) for b in self.blobs]
         self._kept = self._inputs = self._rng_state = None
-        if keep and self.keep_graph:
+        if graph:
             self._kept = self._differentiable(inputs, params)
             for blob, out in zip(top, self._kept[1]):
                 blob.bind(out.detach())
@@ -136,7 +143,7 @@ class TensorLayer(Layer):
             self._inputs = inputs
             if self.phase == caffe_pb2.TRAIN:
                 self._rng_state = torch.get_rng_state()
-        for blob, out in zip(top, as_tuple(self.compute(*inputs, *params))):
+        for blob, out in zip(top, self.tops(inputs, params)):
             blob.bind(out)
         self._lend_data(bottom, top, inputs)
 
@@ -157,8 +164,15 @@ class TensorLayer(Layer):
             leaf = x.detach()
             leaves.append(leaf.requires_grad_() if wanted and leaf.is_floating_point() else leaf)
         with torch.enable_grad():
-            outs = list(as_tuple(self.compute(*leaves)))
+            outs = list(self.tops(leaves[: len(inputs)], leaves[len(inputs) :]))
         return leaves, outs
+
+    def tops(self, inputs: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Tensors:
+        """What ``compute`` gives, in the precision that is asked for (``caffe.set_amp``)."""
+        if not (runtime.amp() and (self.is_loss or self.full_precision)):
+            return as_tuple(self.compute(*inputs, *params))
+        with torch.autocast(runtime.device().type, enabled=False):
+            return as_tuple(self.compute(*map(widened, inputs), *params))
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
         for i in self.no_gradient:
@@ -190,11 +204,12 @@ class TensorLayer(Layer):
             return self._kept
         inputs = self._inputs if self._inputs is not None else [b.tensor for b in bottom]
         params = [b.tensor for b in self.blobs]
-        if self._rng_state is None:
-            return self._differentiable(inputs, params)
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(self._rng_state)
-            return self._differentiable(inputs, params)
+        with autocast(runtime.device()):
+            if self._rng_state is None:
+                return self._differentiable(inputs, params)
+            with torch.random.fork_rng(devices=[]):
+                torch.set_rng_state(self._rng_state)
+                return self._differentiable(inputs, params)
 
     def release(self) -> None:
         """Forget what forward kept for backward."""

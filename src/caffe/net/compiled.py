@@ -18,7 +18,7 @@ from caffe import logs, runtime
 from caffe.blob import Blob
 from caffe.memory import Memory
 from caffe.precision import autocast
-from caffe.tensor_layer import TensorLayer, as_tuple
+from caffe.tensor_layer import TensorLayer
 
 if TYPE_CHECKING:
     from caffe.net.net import Net
@@ -50,7 +50,8 @@ class Compiled:
 
     def forward(self) -> Loss:
         """Run the net; returns the loss."""
-        net, loss = self._net, 0.0
+        net = self._net
+        loss: Loss = 0.0
         if self._plan is None:
             loss, self._plan = self._first()
             return loss
@@ -61,7 +62,9 @@ class Compiled:
 
     def _first(self) -> tuple[Loss, list[int | Run]]:
         """An ordinary forward, in which it is found out which layers make runs."""
-        net, loss, plan = self._net, 0.0, list[int | Run]()
+        net = self._net
+        loss: Loss = 0.0
+        plan: list[int | Run] = []
         run: list[int] = []
         for i, step in enumerate([*net.steps, None]):
             inputs = [b.tensor for b in step.bottom] if step is not None else []
@@ -218,7 +221,7 @@ class Stamp:
 
 
 def _checksum(tensor: torch.Tensor) -> int:
-    return zlib.crc32(memoryview(tensor.detach().cpu().contiguous().view(torch.uint8).flatten().numpy()))
+    return zlib.crc32(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 def _own(blob: Blob, users: bool) -> torch.Tensor:
@@ -232,7 +235,7 @@ def _own(blob: Blob, users: bool) -> torch.Tensor:
 def evaluate(step: Step, inputs: Tensors, params: Tensors) -> Sequence[torch.Tensor]:
     """The tops of a layer that is a function of its bottoms and parameters."""
     if isinstance(step.layer, TensorLayer):
-        return as_tuple(step.layer.compute(*inputs, *params))
+        return step.layer.tops(inputs, params)
     return [inputs[0]] * len(step.top)  # Split
 
 

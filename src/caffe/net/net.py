@@ -70,6 +70,7 @@ class Net:
         self.inputs: list[str] = list(wiring.inputs)
         self.outputs: list[str] = list(wiring.outputs)
         self._inference: Inference | None = None
+        self._loss_scale = 1.0
         self._compiled: Compiled | None = None
         self._compiles: bool | None = None  # as the user said for this net
         self._index = {s.name: i for i, s in reversed(list(enumerate(self._steps)))}
@@ -200,17 +201,25 @@ class Net:
             inference.after(index, step.name)
         return loss
 
-    @staticmethod
-    def loss_of(step: Step) -> torch.Tensor | float:
+    def loss_of(self, step: Step) -> torch.Tensor | float:
         """A layer's part of the loss: the values of its tops times their weights."""
         loss: torch.Tensor | float = 0.0
         for weight, blob in zip(step.loss_weights, step.top):
             if weight:
                 if not blob.diff_memory.allocated:  # a new shape
-                    fill_loss_diff(blob, weight)
+                    fill_loss_diff(blob, weight * self._loss_scale)
                 value = blob.tensor
                 loss = loss + torch.dot(value.flatten().float(), blob.diff_tensor.flatten().float())
-        return loss
+        return loss if self._loss_scale == 1 else loss / self._loss_scale
+
+    def set_loss_scale(self, scale: float) -> None:
+        """Multiply all gradients by a factor from now on, as float16 needs it; losses are shown without it."""
+        if scale != self._loss_scale:
+            self._loss_scale = scale
+            for step in self._steps:
+                for weight, blob in zip(step.loss_weights, step.top):
+                    if weight:
+                        fill_loss_diff(blob, weight * scale)
 
     def backward(
         self,

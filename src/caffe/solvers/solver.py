@@ -14,6 +14,7 @@ import torch
 from caffe import logs, runtime
 from caffe.errors import InputTypeError, SolverError
 from caffe.net.net import Net
+from caffe.precision import LossScale
 from caffe.proto import caffe_pb2
 from caffe.solvers import display, setup, snapshot
 from caffe.solvers.callbacks import Callback, FunctionCallback
@@ -137,6 +138,9 @@ class Solver:
 
     def _forward_backward(self, shows: bool) -> torch.Tensor | float:
         loss: torch.Tensor | float = 0.0
+        if runtime.amp() == "fp16":
+            self._update.loss_scale = self._update.loss_scale or LossScale()
+            self.net.set_loss_scale(self._update.loss_scale.value)
         for _ in range(self.param.iter_size):
             if shows and self.param.debug_info:
                 with display.debugging(self.net):

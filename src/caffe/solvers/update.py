@@ -11,6 +11,7 @@ from caffe import logs, runtime
 from caffe.errors import SolverError, close_names
 from caffe.memory import Memory
 from caffe.net.sharing import Param
+from caffe.precision import LossScale
 from caffe.proto import caffe_pb2
 from caffe.solvers.rule import Rule
 
@@ -46,12 +47,16 @@ class Update:
         for i, p in enumerate(params):
             if p.lr_mult != 0:
                 groups.setdefault((p.lr_mult, p.decay_mult), []).append(i)
+        self.loss_scale: LossScale | None = None
+        """By how much the gradients are too large; None where they are as they should be."""
         self.groups = [Group(lr, decay, indices) for (lr, decay), indices in groups.items()]
 
     def apply(self, rate: float, iteration: int) -> None:
         """Subtract the updates; the parameters' diffs are the updates afterwards, as in the original."""
         device = runtime.device()
         with torch.no_grad():
+            if self.loss_scale is not None and not self.loss_scale.unscale(self._grads(device)):
+                return
             self._clip(device)
             count = len(self.params)
             for group in self.groups:
@@ -69,11 +74,14 @@ class Update:
                     if update is not grad:
                         memory.defer(update)
 
+    def _grads(self, device: torch.device) -> list[torch.Tensor]:
+        return [self.params[i].blob.diff_memory.mutable_on(device) for g in self.groups for i in g.indices]
+
     def _clip(self, device: torch.device) -> None:
         limit = self.param.clip_gradients
         if limit < 0:
             return
-        grads = [self.params[i].blob.diff_memory.mutable_on(device) for g in self.groups for i in g.indices]
+        grads = self._grads(device)
         if not grads:
             return
         norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))))

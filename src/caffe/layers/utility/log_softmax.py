@@ -17,6 +17,8 @@ class LogSoftmax(TensorLayer):
 
     origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
 
+    full_precision = True
+
     def check(self, shape: Shape) -> None:
         self.axis(self.param.log_softmax_param.axis, shape)
 

@@ -15,6 +15,8 @@ class Softmax(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``Softmax``.
     """
 
+    full_precision = True
+
     def check(self, shape: Shape) -> None:
         self.axis(self.param.softmax_param.axis, shape)
 
