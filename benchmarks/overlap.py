@@ -1,11 +1,12 @@
-"""Layer-wise reduction against reduction at the end, over a slow link between two workers on this machine.
+"""Layer-wise reduction against reduction at the end, over slow links between workers on this machine.
 
-    python benchmarks/overlap.py                     # 0.5, 1 and 2 Gbit/s
-    python benchmarks/overlap.py --gbits 1 --iters 10 --json overlap.json
+    python benchmarks/overlap.py                     # two workers, 0.5, 1 and 2 Gbit/s
+    python benchmarks/overlap.py --gbits 1 --workers 2 3 4 --batch 8 --json overlap.json
 
-With root rights (Linux, iproute2) the two workers live in network namespaces whose cable is throttled with tc's token
-bucket, in both directions. Without, each reduction waits as long as the link would take, in a thread beside it; that
-is a stand-in, and it is printed. The net is a stack of InnerProduct layers with large gradients (--width, --layers).
+With root rights (Linux, iproute2) each worker lives in a network namespace of its own, on a switch whose every port
+is throttled with tc's token bucket, in both directions. Without, each reduction waits as long as the links would
+take, in a thread beside it; that is a stand-in, and it is printed. The net is a stack of InnerProduct layers with
+large gradients (--width, --layers).
 
 Each run is compared with the model of docs/distributed.md: t = forward + backward + update + the part of the
 communication that does not fit beside backward.
@@ -14,6 +15,7 @@ communication that does not fit beside backward.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import queue
@@ -26,13 +28,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-NAMES = [f"caffeoverlap{side}{os.getpid()}" for side in "ab"]
+SWITCH = f"caffe{os.getpid()}switch"
+
+
+def name_of(rank: int) -> str:
+    """A worker's namespace."""
+    return f"caffe{os.getpid()}w{rank}"
 
 
 def net_text(width: int, layers: int, batch: int) -> str:
     text = f"""
 layer {{ name: "data" type: "DummyData" top: "x" top: "t" dummy_data_param {{
-  shape {{ dim: {batch} dim: {width} }} shape {{ dim: {batch} dim: {width} }} data_filler {{ type: "gaussian" }} }} }}"""
+  shape {{ dim: {batch} dim: {width} }} shape {{ dim: {batch} dim: {width} }}
+  data_filler {{ type: "gaussian" }} }} }}"""
     bottom = "x"
     for i in range(layers):
         text += f"""
@@ -40,7 +48,9 @@ layer {{ name: "ip{i}" type: "InnerProduct" bottom: "{bottom}" top: "y{i}"
   inner_product_param {{ num_output: {width} weight_filler {{ type: "xavier" }} }} }}
 layer {{ name: "tanh{i}" type: "TanH" bottom: "y{i}" top: "y{i}" }}"""
         bottom = f"y{i}"
-    return text + f'\nlayer {{ name: "loss" type: "EuclideanLoss" bottom: "{bottom}" bottom: "t" top: "loss" }}'
+    return (
+        text + f'\nlayer {{ name: "loss" type: "EuclideanLoss" bottom: "{bottom}" bottom: "t" top: "loss" }}'
+    )
 
 
 class _Slow:
@@ -128,50 +138,55 @@ def work(options: argparse.Namespace) -> None:
     group.close()
 
 
-class Cable:
-    """Two network namespaces and a throttled cable between them."""
+class Switch:
+    """A network namespace for each worker, on a switch with throttled ports."""
 
-    def __enter__(self) -> Cable:
-        for name in NAMES:
-            self.ip("netns", "add", name)
-        self.ip("link", "add", "cable", "netns", NAMES[0], "type", "veth", "peer", "cable", "netns", NAMES[1])
-        for i, name in enumerate(NAMES):
-            self.ip("-n", name, "addr", "add", f"10.78.0.{i + 1}/24", "dev", "cable")
-            self.ip("-n", name, "link", "set", "cable", "up")
-            self.ip("-n", name, "link", "set", "lo", "up")
+    def __init__(self, count: int, gbits: float) -> None:
+        self.count = count
+        self.bucket = ["tbf", "rate", f"{gbits * 1000:.0f}mbit", "burst", "512kb", "latency", "100ms"]
+
+    def __enter__(self) -> Switch:
+        self.run("ip", "netns", "add", SWITCH)
+        self.run("ip", "-n", SWITCH, "link", "add", "bridge", "type", "bridge")
+        self.run("ip", "-n", SWITCH, "link", "set", "bridge", "up")
+        for rank in range(self.count):
+            name, port = name_of(rank), f"port{rank}"
+            self.run("ip", "netns", "add", name)
+            pair = ["type", "veth", "peer", "name", port, "netns", SWITCH]
+            self.run("ip", "link", "add", "cable", "netns", name, *pair)
+            self.run("ip", "-n", SWITCH, "link", "set", port, "master", "bridge", "up")
+            self.run("ip", "-n", name, "addr", "add", f"10.78.0.{rank + 1}/24", "dev", "cable")
+            for device in ("cable", "lo"):
+                self.run("ip", "-n", name, "link", "set", device, "up")
+            for host, device in ((name, "cable"), (SWITCH, port)):
+                self.run("tc", "-n", host, "qdisc", "replace", "dev", device, "root", *self.bucket)
         return self
 
-    def throttle(self, gbits: float) -> None:
-        for name in NAMES:
-            rate = ["rate", f"{gbits * 1000:.0f}mbit", "burst", "512kb", "latency", "100ms"]
-            command = ["tc", "-n", name, "qdisc", "replace", "dev", "cable", "root", "tbf", *rate]
-            subprocess.run(command, check=True, timeout=30)
-
     def __exit__(self, *args: object) -> None:
-        for name in NAMES:
-            subprocess.run(["ip", "netns", "del", name], check=False, timeout=30)
+        for name in (*map(name_of, range(self.count)), SWITCH):
+            subprocess.run(["ip", "netns", "del", name], check=False, timeout=30, capture_output=True)
 
     @staticmethod
-    def ip(*arguments: str) -> None:
-        subprocess.run(["ip", *arguments], check=True, timeout=30)
+    def run(*command: str) -> None:
+        subprocess.run(command, check=True, timeout=30)
 
 
-def run(options: argparse.Namespace, gbits: float, stand_in: bool) -> dict[str, Any]:
+def run(options: argparse.Namespace, count: int, gbits: float, stand_in: bool) -> dict[str, Any]:
     """Both ways over a link of so many Gbit/s; returns the root's times."""
     meeting = Path(tempfile.mkdtemp())
     flags = [f"--{n}={getattr(options, n)}" for n in ("width", "layers", "batch", "iters", "bucket_mb")]
     processes = []
-    for rank in range(2):
+    for rank in range(count):
         environment = os.environ | {
             "CAFFE_WORKERS_MEET_AT": f"file://{meeting}/meeting",
             "RANK": str(rank),
-            "WORLD_SIZE": "2",
+            "WORLD_SIZE": str(count),
             "OMP_NUM_THREADS": "1",
         }
         prefix = []
         if not stand_in:
             environment["GLOO_SOCKET_IFNAME"] = "cable"
-            prefix = ["ip", "netns", "exec", NAMES[rank]]
+            prefix = ["ip", "netns", "exec", name_of(rank)]
         command = [*prefix, sys.executable, __file__, "--work", f"--gbits={gbits}", *flags]
         command += ["--stand-in"] if stand_in else []
         processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
@@ -193,8 +208,11 @@ def median(values: list[float]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--gbits", type=float, nargs="+", default=[0.5, 1, 2])
+    parser.add_argument("--workers", type=int, nargs="+", default=[2])
     parser.add_argument("--iters", type=int, default=7)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--layers", type=int, default=10)
@@ -210,32 +228,24 @@ def main() -> None:
         return
     stand_in = options.stand_in or os.geteuid() != 0 or not shutil.which("tc")
     results = []
-    print("Link:", "a pause for each reduction (stand-in)" if stand_in else "network namespaces, tc tbf")
-    print(f"{'Gbit/s':>7} {'MB':>6} {'compute':>8} {'link':>7} {'at end':>8} {'layer-wise':>10} {'faster':>7}"
-          f" {'model: at end':>14} {'layer-wise':>10}")  # fmt: skip
-
-    def row(gbits: float) -> None:
-        found = run(options, gbits, stand_in)
-        compute = median(found["at_end_compute"])
-        link = found["megabytes"] * 1e6 * 8 / (gbits * 1e9)  # two workers send every byte once
-        end, layer_wise = median(found["at_end"]), median(found["layer_wise"])
-        beside = 2 / 3 * compute  # backward, which takes about twice as long as forward
-        model = compute + link, compute + max(0.0, link - beside)
-        print(
-            f"{gbits:7.2f} {found['megabytes']:6.1f} {compute:7.3f}s {link:6.3f}s {end:7.3f}s {layer_wise:9.3f}s"
-            f" {end / layer_wise:6.2f}x {model[0]:13.3f}s {model[1]:9.3f}s",
-            flush=True,
-        )
-        results.append({"gbits": gbits, "compute": compute, "link": link, **found})
-
-    if stand_in:
+    print("Links:", "a pause for each reduction (stand-in)" if stand_in else "network namespaces, tc tbf")
+    print(f"{'workers':>7} {'Gbit/s':>7} {'MB':>6} {'compute':>8} {'links':>7} {'at end':>8} {'layer-wise':>10}"
+          f" {'faster':>7} {'model: at end':>14} {'layer-wise':>10}")  # fmt: skip
+    for count in options.workers:
         for gbits in options.gbits:
-            row(gbits)
-    else:
-        with Cable() as cable:
-            for gbits in options.gbits:
-                cable.throttle(gbits)
-                row(gbits)
+            with contextlib.nullcontext() if stand_in else Switch(count, gbits):
+                found = run(options, count, gbits, stand_in)
+            compute = median(found["at_end_compute"])
+            link = 2 * (count - 1) / count * found["megabytes"] * 1e6 * 8 / (gbits * 1e9)
+            end, layer_wise = median(found["at_end"]), median(found["layer_wise"])
+            beside = 2 / 3 * compute  # backward, which takes about twice as long as forward
+            model = compute + link, compute + max(0.0, link - beside)
+            print(
+                f"{count:7} {gbits:7.2f} {found['megabytes']:6.1f} {compute:7.3f}s {link:6.3f}s {end:7.3f}s"
+                f" {layer_wise:9.3f}s {end / layer_wise:6.2f}x {model[0]:13.3f}s {model[1]:9.3f}s",
+                flush=True,
+            )
+            results.append({"workers": count, "gbits": gbits, "compute": compute, "link": link, **found})
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=1))
 

@@ -56,7 +56,7 @@ class GradientReducer(Callback):
         self._solver = solver
         self._group = group
         self._type = COMPRESSIONS[compression]
-        self.buckets = _pack(solver, max(1, bucket_bytes))
+        self.buckets = pack(solver, max(1, bucket_bytes))
         self._last_layer = len(solver.net.steps) - 1
         self._passes = 0
         self._launched = 0
@@ -124,7 +124,7 @@ def _parts(bucket: Bucket, buffer: torch.Tensor) -> list[torch.Tensor]:
     return [part.view(memory.shape) for part, memory in zip(buffer.split(sizes), bucket.memories)]
 
 
-def _pack(solver: Solver, bucket_bytes: int) -> list[Bucket]:
+def pack(solver: Solver, bucket_bytes: int) -> list[Bucket]:
     """Buckets in the order in which they get ready, the same in all workers."""
     ready = _ready_at(solver)
     learning = [param for param in reversed(solver.net.learnable) if param.lr_mult != 0]
