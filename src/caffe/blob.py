@@ -68,7 +68,7 @@ class Blob:
     @property
     def diff(self) -> npt.NDArray[np.float32]:
         """The gradient, as a writable numpy array of ``data``'s shape; zeros until a backward."""
-        return self._diff.array()
+        return self._diff.array(c_order=True)
 
     @diff.setter
     def diff(self, value: object) -> None:

@@ -135,13 +135,16 @@ class Memory:
         self._head = _HOST if device.type == "cpu" else _DEVICE
         return tensor
 
-    def array(self) -> npt.NDArray[Any]:
-        """A writable numpy view of the host side (a copy where numpy lacks the type, as for bfloat16)."""
+    def array(self, c_order: bool = False) -> npt.NDArray[Any]:
+        """A writable numpy view of the host side (a copy where numpy lacks the type, as for bfloat16).
+
+        In C order where ``c_order`` wants it, so that its ``reshape`` and ``ravel`` are views as well.
+        """
         tensor = self.mutable_on(_CPU)
         self.exposed = True
         if tensor.dtype in (torch.bfloat16, torch.float16):
             self._host = tensor = tensor.float()
-        elif self.lent:
+        elif self.lent or (c_order and not tensor.is_contiguous()):
             self._host = tensor = tensor.detach().clone(memory_format=torch.contiguous_format)
             self._device = None
         self.lent = False
@@ -271,8 +274,8 @@ class ReshapedMemory(Memory):
     def mutable_on(self, device: torch.device) -> torch.Tensor:
         return self._owner.mutable_on(device).view(self._shape)
 
-    def array(self) -> npt.NDArray[Any]:
-        return self._owner.array().reshape(self._shape)
+    def array(self, c_order: bool = False) -> npt.NDArray[Any]:
+        return self._owner.array(c_order).reshape(self._shape)
 
     def bind(self, tensor: torch.Tensor) -> None:
         self._owner.bind(tensor.reshape(self._owner.shape))

@@ -55,6 +55,25 @@ class TestWritingToOneBlobLeavesTheOthers:
         assert (net.blobs["sum"].data == 4).all()
 
 
+def test_a_gradient_set_through_its_flat_view(tmp_path):
+    n = caffe.NetSpec()
+    n.data = L.Input(shape=dict(dim=[1, 2, 6, 7]))
+    n.conv = L.Convolution(n.data, num_output=4, kernel_size=3, weight_filler=dict(type="xavier"))
+    n.pool = L.Pooling(n.conv, kernel_size=2)
+    net = net_of(tmp_path, n)
+    net.forward()
+    net.blobs["pool"].diff[...] = 1
+    net.backward()
+    gradient = net.blobs["conv"].diff
+    assert gradient.any() and gradient.flags.c_contiguous
+    gradient.reshape(4, -1)[:] = 0
+    gradient.ravel()[5] = 3
+    assert net.blobs["conv"].diff[0, 0, 1, 0] == 3
+    net.backward(start="conv")
+    expected = 3 * net.params["conv"][0].data[0]
+    np.testing.assert_allclose(net.blobs["data"].diff[0, :, 1:4, 0:3], expected, rtol=1e-5)
+
+
 def test_reshaping_layers_share_their_values(tmp_path):
     n = caffe.NetSpec()
     n.data = L.Input(shape=dict(dim=[2, 3, 4]))
