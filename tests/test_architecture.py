@@ -11,7 +11,20 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "caffe"
 
 FLOORS = [
     ["proto", "errors", "runtime", "logs"],
-    ["memory", "blob", "gradients", "precision", "fillers", "io", "net_spec", "formats", "boxes", "timer", "resize", "display"],
+    [
+        "memory",
+        "blob",
+        "gradients",
+        "precision",
+        "fillers",
+        "io",
+        "net_spec",
+        "formats",
+        "boxes",
+        "timer",
+        "resize",
+        "display",
+    ],
     ["passes", "data", "draw", "coord_map"],
     ["layer", "tensor_layer", "layer_factory", "user_layer", "layers"],
     ["net"],

@@ -18,7 +18,9 @@ PYCAFFE = {
 }  # fmt: skip
 """What pycaffe's package gives."""
 
-OURS = {"Blob", "BlobSpec", "BlobVec", "TensorLayer", "errors", "register_layer", "root_solver", "set_amp", "set_compile"}
+OURS = {"Blob", "BlobSpec", "BlobVec", "TensorLayer", "errors", "register_layer", "root_solver"} | {
+    "set_amp", "set_compile"
+}
 
 
 def test_the_public_names():

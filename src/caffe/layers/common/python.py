@@ -15,7 +15,6 @@ from caffe.proto import caffe_pb2
 from caffe.tensor_layer import TensorLayer
 from caffe.user_layer import UserLayer, note
 
-
 _STAND_INS = {
     "rpn.proposal_layer": "caffe.layers.detection.rpn_proposal",
     "rpn.anchor_target_layer": "caffe.layers.detection.rpn_anchor_target",
