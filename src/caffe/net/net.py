@@ -22,6 +22,7 @@ from caffe.errors import (
 from caffe.layer import Layer
 from caffe.net import batching, build, weights
 from caffe.net.arguments import constructor, put
+from caffe.net.checkpointing import Checkpointing
 from caffe.net.compiled import Compiled
 from caffe.net.failures import explained
 from caffe.net.inference import Inference
@@ -70,6 +71,7 @@ class Net:
         self.inputs: list[str] = list(wiring.inputs)
         self.outputs: list[str] = list(wiring.outputs)
         self._inference: Inference | None = None
+        self._checkpointing: Checkpointing | None = None
         self._loss_scale = 1.0
         self._compiled: Compiled | None = None
         self._compiles: bool | None = None  # as the user said for this net
@@ -181,6 +183,8 @@ class Net:
         with torch.no_grad(), autocast(runtime.device()):
             if compiled is not None and compiled.takes(start, stop):
                 return compiled.forward()
+            if self._checkpointing is not None and (start, stop) == (0, len(self._steps)):
+                return self._checkpointing.forward()
             return sum((self.forward_step(i) for i in range(start, stop)), 0.0)
 
     def forward_step(self, index: int) -> torch.Tensor | float:
@@ -255,20 +259,32 @@ class Net:
             )
         if self._compiled is not None and self._compiled.latest:
             self._compiled.settle()
-        before, after = self.hooks["before_backward"], self.hooks["after_backward"]
         start = len(self._steps) - 1 if start is None else start
         with torch.no_grad():
+            if self._checkpointing is not None:
+                if (start, end) != (len(self._steps) - 1, 0):
+                    raise StateError(
+                        "Backward with checkpoints must be of the whole net; got a part of it",
+                        file=self.file,
+                        fix="Call net.set_checkpointing(False), then forward again",
+                    )
+                self._checkpointing.backward()
+                return
             for i in range(start, end - 1, -1):
-                step = self._steps[i]
-                for hook in before:
-                    hook(i)
-                if step.needs_backward:
-                    try:
-                        step.layer.backward(step.top, step.propagate_down, step.bottom)
-                    except Exception as error:
-                        raise explained(error, self.file, step, "backward") from error.__cause__
-                for hook in after:
-                    hook(i)
+                self.backward_step(i)
+
+    def backward_step(self, index: int) -> None:
+        """Run one layer's backward."""
+        step = self._steps[index]
+        for hook in self.hooks["before_backward"]:
+            hook(index)
+        if step.needs_backward:
+            try:
+                step.layer.backward(step.top, step.propagate_down, step.bottom)
+            except Exception as error:
+                raise explained(error, self.file, step, "backward") from error.__cause__
+        for hook in self.hooks["after_backward"]:
+            hook(index)
 
     def reshape(self) -> None:
         """Give every blob the shape that follows from the inputs' present shapes."""
@@ -321,6 +337,20 @@ class Net:
         blob.
         """
         self._inference = Inference(self, self._blob_list(keep)) if on else None
+        for step in self._steps:
+            if isinstance(step.layer, TensorLayer):
+                step.layer.inference = on
+                step.layer.release()
+            if not on:
+                for blob in step.top:
+                    blob.data_memory.renew()
+
+    def set_checkpointing(self, on: bool = True) -> None:
+        """Train in less memory: blobs between checkpoints are freed, and computed again in backward.
+
+        Reading one of them raises StateError. Forward and backward must be of the whole net.
+        """
+        self._checkpointing = Checkpointing(self) if on else None
         for step in self._steps:
             if isinstance(step.layer, TensorLayer):
                 step.layer.inference = on
