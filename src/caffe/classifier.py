@@ -22,8 +22,9 @@ class ImageNet(Net):
     """A net whose first input is a batch of images, with the Transformer that makes them of H×W×C arrays.
 
     ``mean`` (a value a channel, or C×H×W), ``input_scale``, ``raw_scale`` and ``channel_swap`` are set on the
-    ``transformer``. Raises NetError where the net has no input of four axes, InputError where a step cannot
-    be.
+    ``transformer``. Blobs in the middle are freed as the net runs, and computed again when they are read
+    (``set_inference(False)`` keeps them). Raises NetError where the net has no input of four axes, InputError
+    where a step cannot be.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class ImageNet(Net):
             self.transformer.set_raw_scale(name, raw_scale)
         if channel_swap is not None:
             self.transformer.set_channel_swap(name, channel_swap)
+        self.set_inference(recompute=True)
 
     def scores(self, images: Iterable[Array]) -> Array:
         """The first output for images of any number, each preprocessed."""

@@ -72,6 +72,21 @@ def test_backward_and_unknown_names_raise(net: caffe.Net) -> None:
         net.backward()
 
 
+def test_computed_again_when_read(net: caffe.Net) -> None:
+    expected = net.forward(blobs=["conv", "cat"])
+    expected = {name: values.copy() for name, values in expected.items()}
+    net.set_inference(recompute=True)
+    found = net.forward()["prob"]
+    assert net.blobs["conv"].data_memory.freed
+    assert np.array_equal(net.blobs["conv"].data, expected["conv"])
+    assert np.array_equal(net.blobs["cat"].data, expected["cat"])
+    assert np.array_equal(found, expected["prob"])
+    net.forward()
+    assert net.blobs["conv"].data_memory.freed
+    net.backward(prob=np.ones((2, 6)))
+    assert net.blobs["conv"].data.any()
+
+
 def test_python_layers_write_into_freed_tops() -> None:
     net = caffe.Net(_with_python_layer(), caffe.TEST)
     net.blobs["data"].data[...] = 3

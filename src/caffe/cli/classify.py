@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caffe.cli import _images, gflags
+from caffe.cli import _images, gflags, speed
 from caffe.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".ti
 @click.option(
     "--print_results/--noprint_results", default=False, help="Print classes as well as save scores."
 )
+@speed.amp_flag
+@speed.compile_flag
 def command(images: tuple[str, ...], **flags: Any) -> int:
     """Print the most likely classes of IMAGES with their scores.
 
@@ -51,6 +53,7 @@ def command(images: tuple[str, ...], **flags: Any) -> int:
         raise InputError(f"--top must be at least 1; got {flags['top']}")
     output = images[1] if len(images) == 2 and Path(images[1]).suffix.lower() not in _IMAGES else None
     devices.use(flags["gpu"])
+    speed.use(flags["amp"], flags["compiles"])
     net = Classifier(flags["model"], flags["weights"])
     _images.prepare(net, flags)
     net.image_dims = np.array(_dims(flags["images_dim"], net))

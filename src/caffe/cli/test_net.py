@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from caffe.cli import gflags
+from caffe.cli import gflags, speed
 
 
 @click.command("test", cls=gflags.GflagsCommand)
@@ -16,7 +16,11 @@ from caffe.cli import gflags
 @click.option("--gpu", default="", help="The device to run on; the CPU where left out.")
 @click.option("--level", default=0, help="The net's level.")
 @click.option("--stage", default="", help="The net's stages, separated by ','.")
-def command(model: str, weights: str, iterations: int, gpu: str, level: int, stage: str) -> int:
+@speed.amp_flag
+@speed.compile_flag
+def command(
+    model: str, weights: str, iterations: int, gpu: str, level: int, stage: str, amp: str, compiles: bool
+) -> int:
     """Score a model: run its TEST phase over batches and print the means of its outputs."""
     from caffe import logs
     from caffe.cli import devices
@@ -26,6 +30,7 @@ def command(model: str, weights: str, iterations: int, gpu: str, level: int, sta
     if iterations < 1:
         raise click.BadParameter(f"must be at least 1; got {iterations}", param_hint="--iterations")
     devices.use(gpu)
+    speed.use(amp, compiles)
     net = Net(model, caffe_pb2.TEST, level=level, stages=[s for s in stage.split(",") if s])
     for path in weights.split(","):
         net.copy_from(path)

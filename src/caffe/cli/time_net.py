@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caffe.cli import gflags
+from caffe.cli import gflags, speed
 
 if TYPE_CHECKING:
     from caffe.net.net import Net
@@ -24,10 +24,24 @@ if TYPE_CHECKING:
 @click.option(
     "--profile", default="", help="Write a trace here (open it in a browser's tracing page); print the top."
 )
+@speed.amp_flag
+@speed.compile_flag
 def command(
-    model: str, weights: str, iterations: int, gpu: str, phase: str, level: int, stage: str, profile: str
+    model: str,
+    weights: str,
+    iterations: int,
+    gpu: str,
+    phase: str,
+    level: int,
+    stage: str,
+    profile: str,
+    amp: str,
+    compiles: bool,
 ) -> int:
-    """Benchmark a model: the time of every layer, forward and backward."""
+    """Benchmark a model: the time of every layer, forward and backward.
+
+    With --compile the time of the whole forward in the TEST phase, since layers are no longer run one by one.
+    """
     from caffe import logs
     from caffe.cli import devices
     from caffe.net.net import Net
@@ -37,7 +51,10 @@ def command(
         raise click.BadParameter(f"must be TRAIN or TEST; got '{phase}'", param_hint="--phase")
     if iterations < 1:
         raise click.BadParameter(f"must be at least 1; got {iterations}", param_hint="--iterations")
+    if compiles and phase.upper() != "TEST":
+        raise click.UsageError("--compile is for nets of the TEST phase: give --phase=TEST, too.")
     devices.use(gpu)
+    speed.use(amp, compiles)
     net = Net(
         model, caffe_pb2.Phase.Value(phase.upper()), level=level, stages=[s for s in stage.split(",") if s]
     )
@@ -46,6 +63,9 @@ def command(
     logs.info("Performing Forward")
     loss = float(net.forward_loss())
     logs.info(f"Initial loss: {loss:g}")
+    if compiles:
+        _measure_whole(net, iterations)
+        return 0
     logs.info("Performing Backward")
     net._backward()
     logs.info("*** Benchmark begins ***")
@@ -88,6 +108,22 @@ def _measure(net: Net, iterations: int) -> None:
     logs.info(f"Average Forward pass: {sum(forward) / iterations:g} ms.")
     logs.info(f"Average Backward pass: {sum(backward) / iterations:g} ms.")
     logs.info(f"Average Forward-Backward: {total / iterations:g} ms.")
+    logs.info(f"Total Time: {total:g} ms.")
+
+
+def _measure_whole(net: Net, iterations: int) -> None:
+    from caffe import logs
+    from caffe.timer import Timer
+
+    timer, total = Timer(), 0.0
+    net.forward_loss()
+    for i in range(iterations):
+        timer.start()
+        net.forward_loss()
+        timer.stop()
+        total += timer.ms
+        logs.info(f"Iteration: {i + 1} forward time: {timer.ms:.4g} ms.")
+    logs.info(f"Average Forward pass: {total / iterations:g} ms.")
     logs.info(f"Total Time: {total:g} ms.")
 
 

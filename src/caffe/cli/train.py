@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caffe.cli import gflags
+from caffe.cli import gflags, speed
 
 if TYPE_CHECKING:
     from caffe.parallel.group import Group
@@ -41,6 +41,12 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.option(
     "--sighup_effect", type=_EFFECTS, default="snapshot", show_default=True, help="What SIGHUP does."
 )
+@click.option(
+    "--checkpoint_activations/--nocheckpoint_activations",
+    default=False,
+    help="Keep fewer blobs and compute them again in backward: less memory, more time.",
+)
+@speed.amp_flag
 @click.option("--progress/--noprogress", default=None, help="Show a live bar (on a terminal by default).")
 @click.option("--metrics/--nometrics", default=True, help="Write metrics.jsonl and CSV beside the snapshots.")
 @click.option("--tensorboard", default="", help="Write TensorBoard scalars into this folder.")
@@ -127,6 +133,7 @@ def _definition(flags: dict[str, Any], place: Place | None) -> tuple[str | None,
 
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
+    speed.use(flags["amp"])
     file, param = setup.read(flags["solver_file"])
     if flags["gpu"]:
         devices.use(flags["gpu"], place)
@@ -161,7 +168,9 @@ def _solver(
 
     solver = get_solver(param)
     solver.file = file
-    solver.stop_at_nan = flags["stop_at_nan"]
+    solver.stop_at_nan = flags["stop_at_nan"] and flags["amp"] != "fp16"  # whose overflows are made good
+    if flags["checkpoint_activations"]:
+        solver.net.set_checkpointing()
     if group is not None and group.rank:
         return solver
     for line in solver.net.summary().splitlines():

@@ -17,7 +17,10 @@ _FIX = "Name it: net.forward(blobs=['{0}']) or net.set_inference(keep=['{0}']); 
 class Inference:
     """Which blobs are freed after which layer. Outputs, inputs, losses and ``keep`` stay."""
 
-    def __init__(self, net: Net, keep: Iterable[str] = ()) -> None:
+    def __init__(self, net: Net, keep: Iterable[str] = (), recompute: bool = False) -> None:
+        repeatable = all(step.layer.type == "Input" for step in net.steps if not step.bottom)
+        self.restore = net.run_again if recompute and repeatable else None
+        """Computes freed blobs again, where that is wanted and possible."""
         kept = {*net.inputs, *net.outputs, *keep}
         self._keep = {id(net.blobs[name]) for name in kept}
         self._last: list[list[tuple[str, Blob]]] = [[] for _ in net.steps]
@@ -45,6 +48,7 @@ class Inference:
                 blob.data_memory.free(
                     f"its values were freed after layer '{layer}', the last to need them (inference mode)",
                     fix=_FIX.format(name),
+                    restore=self.restore,
                 )
 
 

@@ -251,7 +251,9 @@ class Net:
 
     def _backward(self, start: int | None = None, end: int = 0) -> None:
         """Run backward by layer index, from ``start`` (the last) down to ``end``."""
-        if self._inference is not None:
+        if self._inference is not None and self._inference.restore is not None:
+            self.run_again()
+        elif self._inference is not None:
             raise StateError(
                 "A net in inference mode keeps nothing that backward needs",
                 file=self.file,
@@ -328,22 +330,17 @@ class Net:
             self.compile()
         return self._compiled
 
-    def set_inference(self, on: bool = True, keep: Iterable[str] = ()) -> None:
+    def set_inference(self, on: bool = True, keep: Iterable[str] = (), recompute: bool = False) -> None:
         """Run forward only, in as little memory as possible.
 
         Nothing is kept for backward, and a blob is freed once no later layer reads it; inputs, outputs,
         losses and the blobs named in ``keep`` stay, as do those that ``forward(blobs=…)`` asks for. Reading a
-        freed one, or calling backward, raises StateError. Raises UnknownNameError for a ``keep`` that is no
-        blob.
+        freed one, or calling backward, raises StateError; with ``recompute``, in a net without data layers,
+        all layers are run again then, from what the inputs hold. Raises UnknownNameError for a ``keep`` that
+        is no blob.
         """
-        self._inference = Inference(self, self._blob_list(keep)) if on else None
-        for step in self._steps:
-            if isinstance(step.layer, TensorLayer):
-                step.layer.inference = on
-                step.layer.release()
-            if not on:
-                for blob in step.top:
-                    blob.data_memory.renew()
+        self._inference = Inference(self, self._blob_list(keep), recompute) if on else None
+        self._keep_nothing(on)
 
     def set_checkpointing(self, on: bool = True) -> None:
         """Train in less memory: blobs between checkpoints are freed, and computed again in backward.
@@ -351,6 +348,10 @@ class Net:
         Reading one of them raises StateError. Forward and backward must be of the whole net.
         """
         self._checkpointing = Checkpointing(self) if on else None
+        self._keep_nothing(on)
+
+    def _keep_nothing(self, on: bool) -> None:
+        """Whether layers keep nothing for backward."""
         for step in self._steps:
             if isinstance(step.layer, TensorLayer):
                 step.layer.inference = on
@@ -358,6 +359,18 @@ class Net:
             if not on:
                 for blob in step.top:
                     blob.data_memory.renew()
+
+    def run_again(self) -> None:
+        """In inference mode: run all layers again, this time keeping everything."""
+        inference, self._inference = self._inference, None
+        self._keep_nothing(False)
+        try:
+            self._forward(0, len(self._steps) - 1)
+        finally:
+            self._inference = inference
+            for step in self._steps:
+                if isinstance(step.layer, TensorLayer):
+                    step.layer.inference = True
 
     # Weights
 

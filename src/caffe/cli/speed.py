@@ -1,0 +1,38 @@
+"""The flags that make nets faster or smaller: ``--amp`` and ``--compile``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+from caffe import runtime
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+
+def amp_flag(command: _F) -> _F:
+    """Add ``--amp``."""
+    return click.option(
+        "--amp",
+        type=click.Choice(["none", "bf16", "fp16"]),
+        default="none",
+        help="Compute in a shorter float where it is safe; parameters and losses stay float32.",
+    )(command)
+
+
+def compile_flag(command: _F) -> _F:
+    """Add ``--compile``."""
+    return click.option(
+        "--compile/--nocompile",
+        "compiles",
+        default=False,
+        help="Compile nets of the TEST phase: minutes at the start, faster from then on.",
+    )(command)
+
+
+def use(amp: str, compiles: bool = False) -> None:
+    """Do as the flags say."""
+    runtime.set_amp(None if amp == "none" else amp)
+    runtime.set_compile(compiles)
