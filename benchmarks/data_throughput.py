@@ -113,7 +113,7 @@ def waiting(folder: Path, steps: int = 200) -> float:
     from caffe import layers as L
     from caffe import params as P
 
-    os.environ["GLOG_minloglevel"] = "2"
+    caffe.init_log(2)
     net = caffe.NetSpec()
     net.data, net.label = L.Data(
         source=str(folder / "raw"),

@@ -81,7 +81,7 @@ class ImageBatches(BatchSource):
     def load(self, job: Job, allocate: Allocate) -> list[Array]:
         transformer = self.transformer
         images = labels = None
-        words = random_words(self.seed, job.indices, 3) if transformer.random else None
+        words = random_words(self.seed, job.indices, 3).tolist() if transformer.random else None
         bad: list[int] = []
         fetched: list[tuple[int, Array]] = []
         for i, item in enumerate(job.items):

@@ -153,7 +153,7 @@ class Transformer:
                 f"There must be one mean_value, or one for each of {shape[0]} channels; got {len(mean)}"
             )
 
-    def apply(self, image: Array, out: Array, words: Words | None = None) -> None:
+    def apply(self, image: Array, out: Array, words: Words | list[int] | None = None) -> None:
         """Transform channels × height × width (uint8 or float32) into ``out``, crop × crop.
 
         ``words`` are three random numbers: for top, left and mirror; needed if :attr:`random`.

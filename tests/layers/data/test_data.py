@@ -362,8 +362,14 @@ def test_what_does_not_fit_the_images(database: str, tmp_path: Path) -> None:
         Fed(data_text(database, 2, 'mean_file: "nowhere"'))
 
 
-def test_opened_by_the_user_too(database: str) -> None:
+def test_opened_by_the_user_too(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import lmdb
 
-    with lmdb.open(database, readonly=True), pytest.raises(FileAccessError, match=r"lmdb\.open"):
-        Fed(data_text(database, 2))
+    from caffe.data.sources import lmdb as source
+
+    with lmdb.open(database, readonly=True):
+        with Fed(data_text(database, 2)) as fed:
+            assert [step[1].tolist() for step in fed.steps(2)] == [[0, 1], [2, 3]]
+        monkeypatch.setattr(source, "_LARGEST_COPY", 100)
+        with pytest.raises(FileAccessError, match=r"lmdb\.open.*env\.close"):
+            Fed(data_text(database, 2))
