@@ -171,3 +171,12 @@ CASES = [
         random=True,
     ),
 ]
+CASES.append(
+    Case(
+        "eval_detection",
+        'type: "EvalDetection" eval_detection_param { num_class: 3 num_object: 2 nms: 0.4 biases: 1 biases: 2'
+        " biases: 2 biases: 1 }",
+        [(2, 16, 4, 5), lambda rng: np.array([[[1, 0.5, 0.5, 0.4, 0.4]], [[2, 0.3, 0.6, 0.2, 0.5]]])],
+        gradcheck=False,
+    )
+)

@@ -25,7 +25,8 @@ class RPNProposalTarget(TensorLayer):
     on the path. ``param_str`` has 'num_classes'.
 
     bottom: regions (R × 5: image, x1, y1, x2, y2); boxes (G × 5: x1, y1, x2, y2, label).
-    top: regions (S × 5); labels (S × 1); targets, inside and outside weights (S × 4·num_classes each).
+    top: regions (S × 5); labels (S × 1 × 1 × 1); targets, inside and outside weights (S ×
+    4·num_classes × 1 × 1 each).
     Differs from Caffe: other random numbers; where nothing qualifies, the regions that overlap least are
     background; batch_size -1 takes all, as for online hard example mining.
     Source: rbgirshick/py-faster-rcnn; Ren et al. 2015.
@@ -46,7 +47,7 @@ class RPNProposalTarget(TensorLayer):
 
     def infer(self, *shapes: Shape) -> Sequence[Shape]:
         columns = 4 * self.settings["num_classes"]
-        return [(1, 5), (1, 1), (1, columns), (1, columns), (1, columns)]
+        return [(1, 5), *((1, size, 1, 1) for size in (1, columns, columns, columns))]
 
     def compute(self, rois: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, ...]:
         s, rng = self.settings, runtime.rng()
@@ -81,7 +82,8 @@ class RPNProposalTarget(TensorLayer):
             targets[np.arange(count)[:, None], column] = offsets
             within[np.arange(count)[:, None], column] = s["bbox_inside_weights"]
         tops = (regions[chosen], label, targets, within, (within > 0).astype(np.float32))
-        return tuple(torch.from_numpy(t.astype(np.float32)).to(rois.device) for t in tops)
+        found = [torch.from_numpy(t.astype(np.float32)).to(rois.device) for t in tops]
+        return (found[0], *(t[:, :, None, None] for t in found[1:]))
 
 
 ProposalTargetLayer = RPNProposalTarget

@@ -28,17 +28,19 @@ class SmoothL1LossOHEM(LossLayer):
     origin = "daijifeng001/caffe-rfcn"
 
     def check(self, a: Shape, b: Shape, w: Shape | None = None) -> None:
-        if len(a) < 2 or a != b or (w is not None and w != a):
+        full = (*a, 1, 1)[: max(len(a), 4)]
+        others = [b] if w is None else [b, w]
+        if len(a) < 2 or any((*s, 1, 1)[: max(len(s), 4)] != full for s in others):
             shapes = ", ".join(str(list(s)) for s in (a, b, w) if s is not None)
             raise self.shape_error(f"the bottoms must have one shape of at least 2 axes; got {shapes}")
 
     def compute(
         self, a: torch.Tensor, b: torch.Tensor, w: torch.Tensor | None = None
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        difference = a - b
+        difference = a - b.reshape(a.shape)
         if w is not None:
             # the value is weighted, its derivative is not
-            difference = (difference * w).detach() + difference - difference.detach()
+            difference = (difference * w.reshape(a.shape)).detach() + difference - difference.detach()
         each = F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="none")
         loss = each.sum() / self.divisor(self.mode(), a.shape[0], a[0, 0].numel() if a.numel() else 1, None)
         return loss if self.top_count == 1 else (loss, each.detach().sum(1, keepdim=True))

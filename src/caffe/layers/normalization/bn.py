@@ -123,9 +123,12 @@ class BN(TensorLayer):
                 return F.batch_norm(x, mean, torch.ones_like(variance), scale * variance, shift, eps=0.0)
             return F.batch_norm(x, mean, variance, scale, shift, eps=layout.eps)
         mean, variance = x.new_zeros(2, x.shape[1]).unbind()
-        y = torch.batch_norm(
-            x, scale, shift, mean, variance, True, 1.0, layout.eps, torch.backends.cudnn.enabled
-        )
+        if x.is_meta:  # torch's own inference divides by zero where a channel has one value
+            y = torch.empty_like(x)
+        else:
+            y = torch.batch_norm(
+                x, scale, shift, mean, variance, True, 1.0, layout.eps, torch.backends.cudnn.enabled
+            )
         count = x.numel() // max(x.shape[1], 1)
         variance = (
             variance * ((count - 1) / count) if count > 1 else torch.zeros_like(variance)
