@@ -6,7 +6,9 @@ fan_in is count / shape[0] and fan_out count / shape[1], as in the original (so 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,24 @@ def fill(array: Array, param: FillerParameter, rng: np.random.Generator) -> None
     if array.size == 0:
         raise LayerError(f"A parameter must have at least one value; got shape {list(array.shape)}")
     filler(array, param, rng)
+
+
+_deferring: ContextVar[bool] = ContextVar("deferring", default=False)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let parameters that are made in here be filled when first read: never, where weights are loaded."""
+    token = _deferring.set(True)
+    try:
+        yield
+    finally:
+        _deferring.reset(token)
+
+
+def can_wait(param: FillerParameter) -> bool:
+    """Whether a parameter may be filled when it is first read: in :func:`deferred`, or without random numbers."""
+    return param.sparse == -1 and (param.type == "constant" or (_deferring.get() and param.type in FILLERS))
 
 
 def _constant(array: Array, param: FillerParameter, rng: np.random.Generator) -> None:

@@ -31,7 +31,7 @@ class Memory:
 
     __slots__ = (
         *("_anchor", "_changes", "_device", "_freed_fix", "_head", "_host", "_shape"),
-        *("exposed", "freed", "lent", "pending", "restore", "short"),
+        *("exposed", "freed", "initial", "lent", "pending", "restore", "short"),
     )
 
     def __init__(self, shape: Shape) -> None:
@@ -50,6 +50,7 @@ class Memory:
         self.short: tuple[int, torch.Tensor] | None = (
             None  # the values in a short float, of that many changes
         )
+        self.initial: Callable[[npt.NDArray[Any]], None] | None = None  # writes the first values, when needed
         self._changes = 0
         self._anchor: weakref.ref[npt.NDArray[Any]] | None = None
 
@@ -94,6 +95,9 @@ class Memory:
         if not self.allocated:
             self._host = torch.zeros(self._shape)
             self._head = _HOST
+            if self.initial is not None:
+                initial, self.initial = self.initial, None
+                initial(self._host.numpy())
         if self.pending is not None:
             pending, self.pending = self.pending, None
             self.mutable_on(_CPU if pending.device.type == "cpu" else device).copy_(pending)

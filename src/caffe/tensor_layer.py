@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -88,7 +89,9 @@ class TensorLayer(Layer):
         self.specs = self.declare(*shapes)
         for i, spec in enumerate(self.specs):
             blob = self.blobs.add_blob(*spec.shape)
-            if spec.filler is not None:
+            if spec.filler is not None and blob.count and fillers.can_wait(spec.filler):
+                blob.data_memory.initial = partial(fillers.fill, param=spec.filler, rng=runtime.rng())
+            elif spec.filler is not None:
                 try:
                     fillers.fill(blob.data, spec.filler, runtime.rng())
                 except CaffeError as error:

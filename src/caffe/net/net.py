@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy.typing as npt
 import torch
 
-from caffe import logs, runtime
+from caffe import fillers, logs, runtime
 from caffe.blob import Blob, BlobVec
 from caffe.errors import (
     CaffeError,
@@ -48,7 +49,8 @@ class Net:
 
     def __init__(self, network_file: build.Source, *args: Any, **kwargs: Any) -> None:
         phase, level, stages, weights_file = constructor(args, kwargs)
-        wiring, param = build.wire(network_file, phase, level, stages)
+        with fillers.deferred() if weights_file is not None else nullcontext():
+            wiring, param = build.wire(network_file, phase, level, stages)
         self._setup(wiring, param)
         if weights_file is not None:
             self.copy_from(weights_file)
