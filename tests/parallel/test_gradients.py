@@ -61,7 +61,7 @@ def test_a_bucket_leaves_as_soon_as_it_is_complete(make):
     found = [e for e in group.events if e not in ("wait", "start")]
     # What same1 and same2 share is complete after same1 only, the first of the two.
     assert found == [
-        "loss", "ip2", 60, "same2", "tanh1", "same1", 11, 121, "tanh", "ip1", 11, 2310, "relu", "conv", 60, "data",
+        "loss", "ip2", 60, "same2", "tanh1", "same1", 11, 121, "tanh", "ip1", 11, 2310, "elu", "conv", 60, "data",
     ]  # fmt: skip
     assert group.events[0] == "start" and group.events.count("wait") == 6
     assert group.events[-6:] == ["wait"] * 6  # nobody waits before backward is over

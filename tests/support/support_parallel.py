@@ -39,7 +39,7 @@ layer {{ name: "data" type: "Data" top: "data" top: "label"
   data_param {{ source: "{folder}/db" batch_size: {batch} backend: LMDB }} transform_param {{ scale: 0.004 }} }}
 layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv"
   convolution_param {{ num_output: 6 kernel_size: 3 weight_filler {{ type: "xavier" }} }} }}
-layer {{ name: "relu" type: "ReLU" bottom: "conv" top: "conv" }}
+layer {{ name: "elu" type: "ELU" bottom: "conv" top: "conv" }}
 layer {{ name: "ip1" type: "InnerProduct" bottom: "conv" top: "ip1"
   inner_product_param {{ num_output: 11 weight_filler {{ type: "xavier" }} }} }}
 layer {{ name: "tanh" type: "TanH" bottom: "ip1" top: "ip1" }}
@@ -53,6 +53,7 @@ layer {{ name: "ip2" type: "InnerProduct" bottom: "same2" top: "ip2"
   inner_product_param {{ num_output: 5 weight_filler {{ type: "xavier" }} }} }}
 layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }}
 """
+"""Without kinks and maxima: at those, rounding can decide which way a gradient goes."""
 
 SLOW = """
 layer {{ type: "Python" name: "slow" bottom: "same2" top: "same2"
