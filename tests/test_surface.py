@@ -19,7 +19,8 @@ PYCAFFE = {
 """What pycaffe's package gives."""
 
 OURS = {"Blob", "BlobSpec", "BlobVec", "TensorLayer", "errors", "register_layer", "root_solver"} | {
-    "set_amp", "set_compile"
+    "set_amp",
+    "set_compile",
 }
 
 

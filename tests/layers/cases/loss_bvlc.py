@@ -50,7 +50,12 @@ PAIRS = [(4, 3), (4, 3), labels(2, 4)]
 CASES = [
     Case("contrastive_similar", 'type: "ContrastiveLoss"', [(4, 3), (4, 3), lambda rng: np.ones(4)]),
     # the original's gradient divides by d + 1e-4
-    Case("contrastive", 'type: "ContrastiveLoss" contrastive_loss_param { margin: 4 }', PAIRS, gradient_atol=1e-3),
+    Case(
+        "contrastive",
+        'type: "ContrastiveLoss" contrastive_loss_param { margin: 4 }',
+        PAIRS,
+        gradient_atol=1e-3,
+    ),
     Case(
         "contrastive_legacy",
         'type: "ContrastiveLoss" contrastive_loss_param { margin: 4 legacy_version: true }',
