@@ -464,7 +464,7 @@ def _without_loss(at: Assets, model: str, shape: Sequence[int]) -> caffe.Net:
 def dced(at: Assets) -> plt.Figure:
     """Super-resolution of brain MRI, in 3D: here of Shepp and Logan's phantom of a head, blurred in all directions."""
     true = _phantom(16, 96)
-    low = cv2.GaussianBlur(true.reshape(32, -1), (1, 7), sigmaX=1, sigmaY=1).reshape(true.shape)
+    low = cv2.GaussianBlur(true.reshape(len(true), -1), (1, 7), sigmaX=1, sigmaY=1).reshape(true.shape)
     low = np.stack([cv2.GaussianBlur(v, (7, 7), sigmaX=1) for v in low])
     net = _without_loss(at, "dced_jinglongdu", (1, 1, *true.shape))
     made = run(net, low[np.newaxis, np.newaxis])["sum"][0, 0]
