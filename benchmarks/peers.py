@@ -208,18 +208,20 @@ PEERS = {
 class Loop:
     """A training step as people write it: zero_grad, losses, backward, SGD with momentum and weight decay."""
 
-    def __init__(self, net: Peer, x: torch.Tensor, labels: torch.Tensor) -> None:
-        self.net, self.x, self.labels = net.train(), x, labels
+    def __init__(self, net: Peer, x: torch.Tensor, labels: torch.Tensor, amp: bool = False) -> None:
+        self.net, self.x, self.labels, self.amp = net.train(), x, labels, amp
         self.optimizer = torch.optim.SGD(
             net.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4, foreach=True
         )
         self.forward = net  # replaced by the compiled one
 
     def step(self) -> None:
+        """One step; the loss is not read."""
         self.optimizer.zero_grad(set_to_none=True)
-        main, *sides = self.forward(self.x)
-        loss = nn.functional.cross_entropy(main, self.labels)
+        with torch.autocast(self.x.device.type, torch.bfloat16, enabled=self.amp):
+            main, *sides = self.forward(self.x)
+        loss = nn.functional.cross_entropy(main.float(), self.labels)
         for side in sides:
-            loss = loss + 0.3 * nn.functional.cross_entropy(side, self.labels)
+            loss = loss + 0.3 * nn.functional.cross_entropy(side.float(), self.labels)
         loss.backward()
         self.optimizer.step()
