@@ -67,7 +67,7 @@ SIDE_CLASSIFIERS = (512 + 528) * 128 + 2 * (128 + 2048 * 1024 + 1024 + 1024 * 10
 @pytest.fixture(autouse=True)
 def only_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parameters are left as they are allocated: nothing is drawn, untouched pages cost nothing."""
-    monkeypatch.setattr(fillers, "fill", lambda *_: None)
+    monkeypatch.setattr(fillers, "fill", lambda *_, **__: None)
 
 
 def shapes(net: caffe.Net) -> dict[str, Any]:
