@@ -37,7 +37,8 @@ def test_two_processes_with_a_python_layer_train_as_one(tmp_path):
     assert output.count("Snapshotting to HDF5") == 1
 
 
-def test_the_timing_hooks_of_train_py(tmp_path, monkeypatch):
+@pytest.mark.parametrize("backend", ["gloo", "nccl"])
+def test_the_timing_hooks_of_train_py(tmp_path, monkeypatch, backend):
     """Its callbacks are pairs of functions and hooks around layers; here with one process."""
     monkeypatch.chdir(tmp_path)
     write_database(tmp_path)
@@ -46,6 +47,7 @@ def test_the_timing_hooks_of_train_py(tmp_path, monkeypatch):
     nccl = caffe.NCCL(solver, caffe.NCCL.new_uid())
     try:
         nccl.bcast()
+        solver.workers.backend = backend  # NCCL's reductions are watched while they run
         order = []
         total = caffe.Timer()
         solver.add_callback(lambda: total.start(), lambda: total.stop())

@@ -153,3 +153,22 @@ def test_wrong_use(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("RANK", "one")
     assert train_command.main([f"--solver={solver}"]) == 1
     assert "must be numbers" in capsys.readouterr().err
+
+
+def test_each_worker_of_a_host_takes_its_own_device():
+    from caffe.parallel.place import Place
+    from caffe.parallel.training import device_of
+
+    assert device_of(Place(5, 8, 1, "env://"), [2, 3]) == 3
+    with pytest.raises(caffe.errors.DistributedError, match=r"Worker 6 is number 2 .* only 2"):
+        device_of(Place(6, 8, 2, "env://"), [2, 3])
+
+
+def test_places():
+    from caffe.parallel.place import Place, from_environment
+
+    torchrun = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "a"}
+    assert from_environment(torchrun) == Place(1, 4, 1, "env://")
+    assert from_environment({}) is None
+    assert from_environment({"RANK": "1", "WORLD_SIZE": "4"}) is None  # some other program's variables
+    assert from_environment(torchrun | {"RANK": "0", "WORLD_SIZE": "1"}) is None  # nobody to train with

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -45,9 +47,9 @@ class NCCL(GradientReducer):
                 f"The solver rank must be less than the solver count, {place.count}; got {place.rank}",
                 fix="Call caffe.set_solver_count(n) and caffe.set_solver_rank(r) before the solver is made",
             )
-        self._place = Group(place, timeout)
-        super().__init__(solver, self._place)
-        self._place.attach(solver)
+        self._workers = Group(place, timeout)
+        super().__init__(solver, self._workers)
+        self._workers.attach(solver)
 
     @staticmethod
     def new_uid() -> str:
@@ -55,13 +57,15 @@ class NCCL(GradientReducer):
 
         For several machines pass ``tcp://<rank 0's address>:<free port>`` as the uid instead.
         """
-        return f"file://{tempfile.mkdtemp(prefix='caffe-nccl-')}/meeting"
+        folder = tempfile.mkdtemp(prefix="caffe-nccl-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return f"file://{folder}/meeting"
 
     def bcast(self) -> None:
         """Give every process rank 0's parameters. Raises DistributedError where nets or solvers differ."""
         solver = self._solver
-        self._place.refuse_others([*definition.lines(solver), f"iteration {solver.iter}"])
+        self._workers.refuse_others([*definition.lines(solver), f"iteration {solver.iter}"])
         device = runtime.device()
-        self._place.broadcast_tensors(
+        self._workers.broadcast_tensors(
             [blob.data_memory.mutable_on(device) for step in solver.net.steps for blob in step.layer.blobs]
         )
