@@ -70,3 +70,16 @@ def bilinear(x: torch.Tensor, image: torch.Tensor, row: torch.Tensor, col: torch
     low_left = x[n, :, bottom[:, :, None], left[:, None]]
     lower = low_left + right * (x[n, :, bottom[:, :, None], far[:, None]] - low_left)
     return (upper + down * (lower - upper)).permute(0, 3, 1, 2)
+
+
+def check_position_sensitive(layer: TensorLayer, p: Any, features: Shape, rois: Shape) -> None:
+    """Raise where regions, parameters or channels do not fit a position-sensitive layer (R-FCN's)."""
+    for field in ("spatial_scale", "output_dim", "group_size"):
+        if not p.HasField(field) or getattr(p, field) <= 0:
+            raise layer.error(f"must be given and above 0; got {getattr(p, field):g}", field=field)
+    check_rois(layer, features, rois)
+    if features[1] != p.output_dim * p.group_size**2:
+        raise layer.shape_error(
+            f"bottom 0 must have output_dim·group_size² = {p.output_dim * p.group_size**2} channels;"
+            f" got {features[1]}"
+        )

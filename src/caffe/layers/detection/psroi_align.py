@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from caffe.blob import Shape
-from caffe.layers.detection._regions import check_rois, images_of
+from caffe.layers.detection._regions import check_position_sensitive, images_of
 from caffe.tensor_layer import TensorLayer
 
 
@@ -25,16 +25,7 @@ class PSROIAlign(TensorLayer):
     origin = "forks of R-FCN"
 
     def check(self, features: Shape, rois: Shape) -> None:
-        p = self.param.psroi_align_param
-        for field in ("spatial_scale", "output_dim", "group_size"):
-            if not p.HasField(field) or getattr(p, field) <= 0:
-                raise self.error(f"must be given and above 0; got {getattr(p, field):g}", field=field)
-        check_rois(self, features, rois)
-        if features[1] != p.output_dim * p.group_size**2:
-            raise self.shape_error(
-                f"bottom 0 must have output_dim·group_size² = {p.output_dim * p.group_size**2} channels;"
-                f" got {features[1]}"
-            )
+        check_position_sensitive(self, self.param.psroi_align_param, features, rois)
 
     def compute(self, x: torch.Tensor, rois: torch.Tensor) -> torch.Tensor:
         p = self.param.psroi_align_param
