@@ -214,6 +214,11 @@ class TensorLayer(Layer):
                 torch.set_rng_state(self._rng_state)
                 return self._differentiable(inputs, params)
 
+    @property
+    def ready_for_backward(self) -> bool:
+        """Whether forward has kept something for backward."""
+        return self._kept is not None or self._inputs is not None
+
     def release(self) -> None:
         """Forget what forward kept for backward."""
         self._kept = self._inputs = None

@@ -75,9 +75,9 @@ class Checkpointing:
 
     def _keep_graphs(self, group: Group, keep: bool) -> None:
         for step in self._net.steps[group.start : group.stop]:
-            if isinstance(step.layer, TensorLayer):
-                step.layer.inference = not keep
-                step.layer.release()
+            if isinstance(step.runs, TensorLayer):
+                step.runs.inference = not keep
+                step.runs.release()
 
     def _again(self, group: Group) -> None:
         """Run the group's layers from the values there were, now for backward."""
@@ -93,7 +93,7 @@ class Checkpointing:
             if device.type == "cuda":
                 torch.cuda.set_rng_state(group.rng_states[1], device)
             for step in steps:
-                step.layer.forward(step.bottom, step.top)
+                step.runs.forward(step.bottom, step.top)
         for tensor, before in statistics:
             tensor.copy_(before)
 

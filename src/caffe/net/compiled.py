@@ -16,6 +16,7 @@ import torch
 
 from caffe import logs, runtime
 from caffe.blob import Blob
+from caffe.layers.activation.relu import ReLU
 from caffe.memory import Memory
 from caffe.precision import autocast
 from caffe.tensor_layer import TensorLayer
@@ -243,7 +244,7 @@ def _is_function(step: Step, inputs: Tensors) -> bool:
     """Whether a layer that has just run can be part of a graph: nothing in it but operations on tensors."""
     layer = step.layer
     if layer.type != "Split" and not (
-        isinstance(layer, TensorLayer) and type(layer).forward is TensorLayer.forward
+        isinstance(layer, TensorLayer) and type(layer).forward in (TensorLayer.forward, ReLU.forward)
     ):
         return False
     params = [b.tensor for b in layer.blobs]

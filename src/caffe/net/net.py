@@ -27,6 +27,7 @@ from caffe.net.checkpointing import Checkpointing
 from caffe.net.compiled import Compiled
 from caffe.net.failures import explained
 from caffe.net.inference import Inference
+from caffe.net.merging import Merging
 from caffe.net.sharing import Param
 from caffe.net.wiring import Step, Wiring, fill_loss_diff
 from caffe.precision import autocast
@@ -72,6 +73,7 @@ class Net:
         self.blobs: OrderedDict[str, Blob] = OrderedDict(wiring.blobs)
         self.inputs: list[str] = list(wiring.inputs)
         self.outputs: list[str] = list(wiring.outputs)
+        self._merging = Merging(self._steps)
         self._inference: Inference | None = None
         self._checkpointing: Checkpointing | None = None
         self._loss_scale = 1.0
@@ -182,6 +184,7 @@ class Net:
         """Run layers by index; the loss stays on the device, so that nothing waits for it."""
         stop = len(self._steps) if end is None else end + 1
         compiled = self._compiled_now()
+        self._merging.set((start, stop) == (0, len(self._steps)) and not any(self.hooks.values()))
         with torch.no_grad(), autocast(runtime.device()):
             if compiled is not None and compiled.takes(start, stop):
                 return compiled.forward()
@@ -197,7 +200,7 @@ class Net:
         if inference is not None:
             inference.before(step)
         try:
-            step.layer.forward(step.bottom, step.top)
+            step.runs.forward(step.bottom, step.top)
         except Exception as error:
             raise explained(error, self.file, step, "forward") from error.__cause__
         loss = self.loss_of(step) if step.has_loss else 0.0
@@ -274,6 +277,8 @@ class Net:
                     )
                 self._checkpointing.backward()
                 return
+            if not self._merging.on or (start, end) != (len(self._steps) - 1, 0) or any(self.hooks.values()):
+                self._merging.split()
             for i in range(start, end - 1, -1):
                 self.backward_step(i)
 
@@ -284,7 +289,7 @@ class Net:
             hook(index)
         if step.needs_backward:
             try:
-                step.layer.backward(step.top, step.propagate_down, step.bottom)
+                step.runs.backward(step.top, step.propagate_down, step.bottom)
             except Exception as error:
                 raise explained(error, self.file, step, "backward") from error.__cause__
         for hook in self.hooks["after_backward"]:
@@ -354,13 +359,17 @@ class Net:
 
     def _keep_nothing(self, on: bool) -> None:
         """Whether layers keep nothing for backward."""
-        for step in self._steps:
-            if isinstance(step.layer, TensorLayer):
-                step.layer.inference = on
-                step.layer.release()
-            if not on:
+        for layer in self._tensor_layers():
+            layer.inference = on
+            layer.release()
+        if not on:
+            for step in self._steps:
                 for blob in step.top:
                     blob.data_memory.renew()
+
+    def _tensor_layers(self) -> list[TensorLayer]:
+        own = [step.layer for step in self._steps if isinstance(step.layer, TensorLayer)]
+        return [*own, *self._merging.layers()]
 
     def run_again(self) -> None:
         """In inference mode: run all layers again, this time keeping everything."""
@@ -370,9 +379,8 @@ class Net:
             self._forward(0, len(self._steps) - 1)
         finally:
             self._inference = inference
-            for step in self._steps:
-                if isinstance(step.layer, TensorLayer):
-                    step.layer.inference = True
+            for layer in self._tensor_layers():
+                layer.inference = True
 
     # Weights
 

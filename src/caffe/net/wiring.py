@@ -30,6 +30,11 @@ class Step:
     top_names: list[str] = field(default_factory=list)
     loss_weights: list[float] = field(default_factory=list)
     needs_backward: bool = False
+    runs: Layer = field(init=False)
+    """What forward and backward call: the layer, unless it is merged with another."""
+
+    def __post_init__(self) -> None:
+        self.runs = self.layer
 
     @property
     def name(self) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 
+from caffe.blob import Blob, Shape
 from caffe.tensor_layer import TensorLayer
 
 
@@ -20,6 +23,32 @@ class ReLU(TensorLayer):
 
     num_bottoms = (1, 2)
     no_gradient = (1,)
+
+    _plain: bool
+
+    overwrites = False
+    """Set by the net where the bottom's values are made for this layer alone, which works in place."""
+    _overwritten: torch.Tensor | None = None
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        self._overwritten = None
+        memory = bottom[0].data_memory
+        if not self.overwrites or memory.exposed or memory.lent or not self._plain:
+            super().forward(bottom, top)
+            return
+        self.release()
+        self._overwritten = torch.relu_(bottom[0].tensor)
+
+    def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
+        if self._overwritten is None:
+            super().backward(top, propagate_down, bottom)
+        elif propagate_down[0]:
+            y = self._overwritten
+            bottom[0].bind_diff(torch.ops.aten.threshold_backward(top[0].diff_tensor.to(y.dtype), y, 0))
+
+    def check(self, *shapes: Shape) -> None:
+        p = self.param.relu_param
+        self._plain = not (p.negative_slope or p.relu6 or p.maximum > 0 or p.minimum or len(shapes) > 1)
 
     def compute(self, x: torch.Tensor, maximum: torch.Tensor | None = None) -> torch.Tensor:
         p = self.param.relu_param

@@ -47,22 +47,29 @@ class BatchNorm(TensorLayer):
         return [BlobSpec((count,), learns=False) for count in (channels, channels, 1)]
 
     def compute(
-        self, x: torch.Tensor, mean_sum: torch.Tensor, var_sum: torch.Tensor, weight_sum: torch.Tensor
+        self,
+        x: torch.Tensor,
+        mean_sum: torch.Tensor,
+        var_sum: torch.Tensor,
+        weight_sum: torch.Tensor,
+        scale: torch.Tensor | None = None,
+        bias: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        """The normalized x; a Scale behind it that the net merges with it gives ``scale`` and ``bias``."""
         if x.dim() == 1:
             return self.compute(x.unsqueeze(1), mean_sum, var_sum, weight_sum).squeeze(1)
         p = self.param.batch_norm_param
         if self._global:
             factor = torch.where(weight_sum == 0, 0.0, weight_sum.reciprocal())
             mean, var = (mean_sum * factor).detach(), (var_sum * factor).detach()
-            return torch.batch_norm(x, None, None, mean, var, False, 0.0, p.eps, False)
+            return torch.batch_norm(x, scale, bias, mean, var, False, 0.0, p.eps, False)
         count = math.prod(x.shape) // max(x.shape[1], 1)
         if x.is_meta:
             return torch.empty_like(x)
         mean, var = torch.zeros_like(mean_sum), torch.zeros_like(var_sum)
         # With a momentum of 1 the "running" statistics are this batch's, the variance times m/(m − 1), plus 0 times
         # what was there (which therefore must be finite).
-        y = torch.batch_norm(x, None, None, mean, var, True, 1.0, p.eps, False)
+        y = torch.batch_norm(x, scale, bias, mean, var, True, 1.0, p.eps, False)
         if count == 1:
             var.zero_()
         with torch.no_grad():

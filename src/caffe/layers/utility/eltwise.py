@@ -30,6 +30,11 @@ class Eltwise(TensorLayer):
 
     num_bottoms = (1, None)
 
+    @property
+    def sums(self) -> bool:
+        """Whether the top is a sum, whose gradient does not depend on it."""
+        return self.param.eltwise_param.operation == _Op.SUM
+
     def check(self, *shapes: Shape) -> None:
         p = self.param.eltwise_param
         if p.coeff and len(p.coeff) != len(shapes):

@@ -1,0 +1,134 @@
+"""Layers merged behind the user's back: the same figures, whole, in parts, watched by hooks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import caffe
+from caffe import layers as L
+
+
+def build(phase: int) -> caffe.Net:
+    n = caffe.NetSpec()
+    n.data = L.Input(shape=dict(dim=[5, 3, 4, 6]))
+    n.conv = L.Convolution(
+        n.data, kernel_size=3, num_output=7, bias_term=False, weight_filler=dict(type="xavier")
+    )
+    n.bn = L.BatchNorm(n.conv, in_place=True)
+    n.scale = L.Scale(n.bn, bias_term=True, in_place=True, filler=dict(type="uniform", min=0.5, max=2))
+    n.relu = L.ReLU(n.scale, in_place=True)
+    n.ip = L.InnerProduct(n.relu, num_output=2, weight_filler=dict(type="xavier"))
+    n.loss = L.Reduction(n.ip, operation=L_SUMSQ, loss_weight=1)
+    caffe.set_random_seed(5)
+    net = caffe.Net(n, phase)
+    net.blobs["data"].data[...] = np.random.default_rng(1).normal(size=(5, 3, 4, 6))
+    for i in range(3):
+        net.params["bn"][i].data[...] = 1 + 0.1 * i
+    return net
+
+
+L_SUMSQ = caffe.params.Reduction.SUMSQ
+
+
+def figures(net: caffe.Net) -> dict[str, Any]:
+    found = {f"{k}{i}": b.data.copy() for k, v in net.params.items() for i, b in enumerate(v)}
+    found.update({f"d{k}{i}": b.diff.copy() for k, v in net.params.items() for i, b in enumerate(v)})
+    found["conv"], found["loss"] = net.blobs["conv"].data.copy(), net.blobs["loss"].data.copy()
+    return found | {"dconv": net.blobs["conv"].diff.copy()}
+
+
+def expected(phase: int) -> dict[str, Any]:
+    """Layer by layer."""
+    net = build(phase)
+    for _ in range(2):
+        net.clear_param_diffs()
+        for k in range(len(net.layers)):
+            net._forward(k, k)
+        for k in reversed(range(len(net.layers))):
+            net._backward(k, k)
+    return figures(net)
+
+
+def same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for name, values in wanted.items():
+        scale = np.abs(values).max()
+        assert np.abs(found[name] - values).max() <= 1e-5 * scale, name
+
+
+@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
+def test_whole(phase: int) -> None:
+    net = build(phase)
+    for _ in range(2):
+        net.clear_param_diffs()
+        net.forward()
+        net.backward()
+    assert net._merging.on
+    same(figures(net), expected(phase))
+
+
+@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
+def test_backward_in_parts_after_a_whole_forward(phase: int) -> None:
+    net = build(phase)
+    for _ in range(2):
+        net.clear_param_diffs()
+        net.forward()
+        net.backward(end="scale")
+        net.backward(start="bn")
+    same(figures(net), expected(phase))
+
+
+@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
+def test_backward_after_a_whole_forward_and_a_part(phase: int) -> None:
+    net = build(phase)
+    for _ in range(2):
+        net.clear_param_diffs()
+        net.forward()
+        net.forward(start="ip")
+        net.backward()
+    same(figures(net), expected(phase))
+
+
+@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
+def test_backward_layer_by_layer_after_a_forward_in_parts(phase: int) -> None:
+    net = build(phase)
+    net.forward()
+    wanted = build(phase)
+    for net_ in (net, wanted):
+        net_.blobs["data"].data[...] *= 3
+    for _ in range(2):
+        for net_ in (net, wanted):
+            net_.clear_param_diffs()
+        net.forward(end="bn")
+        net.forward(start="scale")
+        for k in range(len(wanted.layers)):
+            wanted._forward(k, k)
+        net.backward()
+        wanted.backward()
+    # the statistics have seen one batch more; a TRAIN net does not read them
+    net_figures, wanted_figures = figures(net), figures(wanted)
+    for i in range(3):
+        wanted_figures.pop(f"bn{i}")
+    same(net_figures, wanted_figures)
+
+
+def test_hooks_see_every_layer() -> None:
+    net = build(caffe.TEST)
+    means = []
+    net.after_forward(lambda i: means.append(float(net.blobs["conv"].data.mean())))
+    net.forward()
+    conv, bn, scale, relu = means[1:5]
+    assert len({conv, bn, scale, relu}) == 4
+
+
+def test_views_of_what_is_overwritten_stay() -> None:
+    net = build(caffe.TEST)
+    net.forward(end="scale")
+    view = net.blobs["conv"].data
+    before = view.copy()
+    assert before.min() < 0
+    net.forward(start="relu")
+    assert np.array_equal(view, before)
+    assert net.blobs["conv"].data.min() == 0
