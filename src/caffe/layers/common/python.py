@@ -19,8 +19,9 @@ _STAND_INS = {
     "rpn.proposal_layer": "caffe.layers.detection.rpn_proposal",
     "rpn.anchor_target_layer": "caffe.layers.detection.rpn_anchor_target",
     "rpn.proposal_target_layer": "caffe.layers.detection.rpn_proposal_target",
+    **dict.fromkeys(("eltwise", "pad", "shape", "yolov2"), "caffe.layers.utility._synopsys_python"),
 }
-"""Modules that many nets name (py-faster-rcnn's), for where they are not on the path."""
+"""Modules that many nets name (py-faster-rcnn's, Synopsys'), for where they are not on the path."""
 
 
 class Python(UserLayer):
@@ -29,9 +30,10 @@ class Python(UserLayer):
     ``setup(bottom, top)`` is called once, ``reshape(bottom, top)`` before each forward, then
     ``forward(bottom, top)`` and ``backward(top, propagate_down, bottom)``. The object has ``param_str``,
     ``phase`` and ``blobs``, to which ``self.blobs.add_blob(2, 3)`` adds learned parameters. The module is
-    looked up in Python's path, the current folder and ``PYTHONPATH``. To count as a loss the layer needs
-    ``loss_weight: 1``. The class may also be a ``caffe.TensorLayer``, with ``compute`` in place of the four
-    methods.
+    looked up in Python's path, the current folder and ``PYTHONPATH``. Layers that many published nets name
+    (py-faster-rcnn's ``rpn.*``; Synopsys' ``pad``, ``eltwise``, ``shape`` and ``yolov2``) are built in for
+    where their modules are not there. To count as a loss the layer needs ``loss_weight: 1``. The class may
+    also be a ``caffe.TensorLayer``, with ``compute`` in place of the four methods.
 
     bottom, top: whatever the class takes.
     Differs from Caffe: exceptions reach the script; ``share_in_parallel`` does nothing, as workers are
@@ -84,7 +86,9 @@ def _module(param: caffe_pb2.LayerParameter) -> ModuleType:
             note(error, f"In importing the module '{name}' of layer '{param.name}'")
             raise
         if name in _STAND_INS:
-            return importlib.import_module(_STAND_INS[name])
+            stand_in = importlib.import_module(_STAND_INS[name])
+            if param.python_param.layer in getattr(stand_in, "__all__", [param.python_param.layer]):
+                return stand_in
         raise LayerError(
             f"there is no module '{name}' in Python's path, the current folder {os.getcwd()} or PYTHONPATH",
             layer=param.name,
