@@ -43,6 +43,8 @@ class TensorLayer(Layer):
     num_tops: ClassVar[Count] = 1
     differentiable: ClassVar[bool] = True
     """Whether ``compute`` has a gradient at all (ArgMax and the like have none)."""
+    zero_gradient: ClassVar[tuple[int, ...]] = ()
+    """Bottoms that layers with parameters may have made, but whose gradient is 0: regions, masks, weights."""
     full_precision: ClassVar[bool] = False
     """Whether mixed precision leaves the layer out: it takes float32, and computes in it. Losses always do."""
     shares_data: ClassVar[bool] = False
@@ -163,7 +165,11 @@ class TensorLayer(Layer):
         self, inputs: list[torch.Tensor], params: list[torch.Tensor]
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         leaves = []
-        for x, wanted in zip([*inputs, *params], [*self.needs.bottoms, *self.needs.params]):
+        needs = [*self.needs.bottoms, *self.needs.params]
+        for i in self.zero_gradient:
+            if i < len(inputs):
+                needs[i] = False
+        for x, wanted in zip([*inputs, *params], needs):
             leaf = x.detach()
             leaves.append(leaf.requires_grad_() if wanted and leaf.is_floating_point() else leaf)
         with torch.enable_grad():

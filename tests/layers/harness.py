@@ -84,7 +84,13 @@ class Built:
     def grad_bottoms(self) -> list[int]:
         if self.case.grad_bottoms is not None:
             return list(self.case.grad_bottoms)
-        return [i for i in range(len(self.bottoms)) if i not in self.layer.no_gradient]
+        return [
+            i for i in range(len(self.bottoms)) if i not in (*self.layer.no_gradient, *self.zero_bottoms())
+        ]
+
+    def zero_bottoms(self) -> list[int]:
+        """Bottoms whose gradient is 0."""
+        return [i for i in getattr(self.layer, "zero_gradient", ()) if i < len(self.bottoms)]
 
     def grad_params(self) -> list[int]:
         specs = getattr(self.layer, "specs", [])
@@ -143,7 +149,8 @@ def build(case: Case, folder: Path | None = None) -> Built:
     if case.prepare is not None:
         case.prepare(layer)
     built = Built(case, layer, bottoms, tops)
-    layer.needs.bottoms = [i in built.grad_bottoms() for i in range(len(bottoms))]
+    asked = [*built.grad_bottoms(), *built.zero_bottoms()]
+    layer.needs.bottoms = [i in asked for i in range(len(bottoms))]
     layer.needs.params = [i in built.grad_params() for i in range(len(layer.blobs))]
     for i, blob in enumerate(layer.blobs):
         if i in case.params:
@@ -185,13 +192,16 @@ def check_forward_backward(built: Built) -> None:
             assert top.shape == shape, f"top {i}: inferred {shape}, actual {top.shape}"
     for i, (blob, was) in enumerate(zip(built.bottoms, before)):
         assert np.array_equal(blob.data, was, equal_nan=True), f"forward changed bottom {i}"
-    if not (isinstance(built.layer, TensorLayer) and built.layer.differentiable):
+    wanted = built.grad_bottoms() if getattr(built.layer, "differentiable", False) else []
+    if not (wanted or built.grad_params() or built.zero_bottoms()):
         return
     rng = np.random.default_rng(1)
     for top in built.tops:
         top.diff[...] = rng.standard_normal(top.shape)
-    wanted = built.grad_bottoms()
-    built.layer.backward(built.tops, [i in wanted for i in range(len(built.bottoms))], built.bottoms)
+    down = [*wanted, *built.zero_bottoms()]
+    built.layer.backward(built.tops, [i in down for i in range(len(built.bottoms))], built.bottoms)
+    for i in built.zero_bottoms():
+        assert not built.bottoms[i].diff.any(), f"the diff of bottom {i} is not 0"
     for i in wanted:
         diff = built.bottoms[i].diff
         assert diff.shape == built.bottoms[i].shape

@@ -27,7 +27,7 @@ class DecodeBBox(TensorLayer):
     """
 
     num_bottoms = (2, 3)
-    no_gradient = (0, 1, 2)
+    zero_gradient = (0, 1, 2)
     differentiable = False
     origin = "zhaoweicai/cascade-rcnn"
 

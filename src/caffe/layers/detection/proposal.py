@@ -46,7 +46,7 @@ class Proposal(TensorLayer):
 
     num_bottoms = 3
     num_tops = (1, 2)
-    no_gradient = (0, 1, 2)
+    zero_gradient = (0, 1, 2)
     differentiable = False
     origin = "sanghoon/pva-faster-rcnn, synopsys-caffe"
 

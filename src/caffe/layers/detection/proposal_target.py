@@ -31,7 +31,7 @@ class ProposalTarget(TensorLayer):
 
     num_bottoms = 2
     num_tops = (6, 7)
-    no_gradient = (0, 1)
+    zero_gradient = (0, 1)
     differentiable = False
     origin = "zhaoweicai/cascade-rcnn"
 

@@ -21,7 +21,7 @@ class PSROIAlign(TensorLayer):
     """
 
     num_bottoms = 2
-    no_gradient = (1,)
+    zero_gradient = (1,)
     origin = "forks of R-FCN"
 
     def check(self, features: Shape, rois: Shape) -> None:

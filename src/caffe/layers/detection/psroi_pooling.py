@@ -21,7 +21,7 @@ class PSROIPooling(TensorLayer):
     """
 
     num_bottoms = 2
-    no_gradient = (1,)
+    zero_gradient = (1,)
     origin = "daijifeng001/caffe-rfcn"
 
     def check(self, features: Shape, rois: Shape) -> None:

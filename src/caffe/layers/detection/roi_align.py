@@ -28,7 +28,7 @@ class ROIAlign(TensorLayer):
     """
 
     num_bottoms = 2
-    no_gradient = (1,)
+    zero_gradient = (1,)
     origin = "synopsys-caffe, zhaoweicai/cascade-rcnn, Cambricon"
 
     def check(self, features: Shape, rois: Shape) -> None:

@@ -24,7 +24,7 @@ class ROIPooling(TensorLayer):
     """
 
     num_bottoms = 2
-    no_gradient = (1,)
+    zero_gradient = (1,)
     origin = "rbgirshick/caffe-fast-rcnn"
 
     def check(self, features: Shape, rois: Shape) -> None:

@@ -19,7 +19,7 @@ class ROIWarping(TensorLayer):
     """
 
     num_bottoms = 2
-    no_gradient = (1,)
+    zero_gradient = (1,)
     origin = "daijifeng001/caffe-mnc"
 
     def check(self, features: Shape, rois: Shape) -> None:

@@ -34,7 +34,7 @@ class RPNAnchorTarget(TensorLayer):
 
     num_bottoms = (3, 4)
     num_tops = 4
-    no_gradient = (0, 1, 2, 3)
+    zero_gradient = (0, 1, 2, 3)
     differentiable = False
     origin = "rbgirshick/py-faster-rcnn"
 

@@ -31,7 +31,7 @@ class RPNProposal(TensorLayer):
 
     num_bottoms = 3
     num_tops = (1, 2)
-    no_gradient = (0, 1, 2)
+    zero_gradient = (0, 1, 2)
     differentiable = False
     origin = "rbgirshick/py-faster-rcnn"
 

@@ -34,7 +34,7 @@ class RPNProposalTarget(TensorLayer):
 
     num_bottoms = 2
     num_tops = 5
-    no_gradient = (0, 1)
+    zero_gradient = (0, 1)
     differentiable = False
     origin = "rbgirshick/py-faster-rcnn"
 

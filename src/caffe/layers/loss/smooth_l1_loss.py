@@ -27,7 +27,7 @@ class SmoothL1Loss(TensorLayer):
     num_bottoms = (2, 4)
     is_loss = True
     auto_tops = True
-    no_gradient = (2, 3)
+    zero_gradient = (2, 3)
     in_place = False
 
     def check(self, a: Shape, *others: Shape) -> None:

@@ -24,7 +24,8 @@ class SmoothL1LossOHEM(LossLayer):
     num_bottoms = (2, 3)
     num_tops = (1, 2)
     is_loss = False
-    no_gradient = (2,)
+    no_gradient = ()
+    zero_gradient = (2,)
     origin = "daijifeng001/caffe-rfcn"
 
     def check(self, a: Shape, b: Shape, w: Shape | None = None) -> None:

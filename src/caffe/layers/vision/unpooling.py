@@ -24,7 +24,7 @@ class Unpooling(TensorLayer):
     """
 
     num_bottoms = (1, 2)
-    no_gradient = (1,)
+    zero_gradient = (1,)
     origin = "HyeonwooNoh/DeconvNet"
     in_place = False
 

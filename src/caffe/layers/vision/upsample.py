@@ -33,7 +33,7 @@ class Upsample(TensorLayer):
 
     origin = "alexgkendall/caffe-segnet, eric612/MobileNet-YOLO, others"
     num_bottoms = (1, 2)
-    no_gradient = (1,)
+    zero_gradient = (1,)
     in_place = False
 
     @property
