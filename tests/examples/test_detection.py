@@ -1,4 +1,4 @@
-"""The examples that find things: a short SSD training, and published nets where their files are."""
+"""The examples that find things: short trainings of SSD and Faster R-CNN, and published nets where they are."""
 
 from __future__ import annotations
 
@@ -49,6 +49,28 @@ def test_ssd_shapes_learns(tmp_path: Path) -> None:
     assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
     assert 0 <= solver.test(0)["evaluation"][0] <= 1
     assert solver.test_nets[0].blobs["detections"].data.shape[-1] == 7
+    for made in (solver.net, *solver.test_nets):
+        made.close()
+
+
+def test_faster_rcnn_shapes_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A net of Python layers, regions and four losses: the losses fall, detections are evaluated."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    shapes = example("faster_rcnn_shapes")
+    monkeypatch.setattr(shapes, "TESTS", 3)
+    caffe.set_random_seed(3)
+    solver = caffe.SGDSolver(str(shapes.write_solver(tmp_path, iterations=60)))
+    names = ("rpn_loss_cls", "rpn_loss_bbox", "loss_cls", "loss_bbox")
+    losses = []
+    for _ in range(60):
+        solver.step(1)
+        losses.append([float(solver.net.blobs[name].data) for name in names])
+    before, after = np.mean(losses[:5], axis=0), np.mean(losses[-20:], axis=0)
+    assert after.sum() < 0.7 * before.sum()
+    assert after[0] < 0.5 * before[0]
+    assert all(np.abs(blobs[0].diff).max() > 0 for blobs in solver.net.params.values())
+    assert 0 <= solver.test(0)["evaluation"][0] <= 1
+    assert shapes.draw(solver.test_nets[0]).shape == (288, 288, 3)
     for made in (solver.net, *solver.test_nets):
         made.close()
 
