@@ -60,7 +60,7 @@ def conv_params(fn: Function) -> tuple[int, npt.NDArray[Any], npt.NDArray[Any], 
     if not {"kernel_size", "kernel_h", "kernel_w"} & set(params):
         raise NetError("must have a kernel_size", type=fn.type_name, field="kernel_size")
     kernel = _each_axis(params, "kernel_size", 1, "kernel_h", "kernel_w")
-    dilation = np.array(params.get("dilation", 1), ndmin=1)
+    dilation = np.array(params.get("dilation", params.get("hole", 1)), ndmin=1)
     stride = _each_axis(params, "stride", 1, "stride_h", "stride_w")
     pad = _each_axis(params, "pad", 0, "pad_h", "pad_w")
     return int(params.get("axis", 1)), stride, (kernel - 1) * dilation + 1, pad

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from caffe.errors import LayerError, UnknownLayerError, close_names
 from caffe.layer import Layer
-from caffe.proto import caffe_pb2, forks
+from caffe.proto import caffe_pb2, field_use, forks
 from caffe.tensor_layer import TensorLayer
 from caffe.user_layer import UserLayer
 
@@ -78,8 +78,13 @@ def layer_class(type_name: str) -> type[Layer]:
 
 
 def create_layer(param: caffe_pb2.LayerParameter) -> Layer:
-    """A layer for its parameters; not set up yet. Raises UnknownLayerError."""
+    """A layer for its parameters; not set up yet.
+
+    Raises UnknownLayerError, and LayerError for fields of forks that the type does not compute by.
+    """
     cls = layer_class(param.type)
+    if param.type not in _registered and param.type not in ("Python", "Input"):
+        field_use.check_fields(param)
     make = getattr(cls, "create", None)
     if make is not None:
         layer = make(param)

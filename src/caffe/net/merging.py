@@ -71,7 +71,7 @@ class Merging:
         self._pairs: list[tuple[Step, Step, ScaledBatchNorm, Layer]] = []
         for first, second in pairwise(steps):
             norm, scale = first.layer, second.layer
-            if type(norm) is BatchNorm and type(scale) is Scale and _follows(first, second):
+            if type(norm) is BatchNorm and norm.plain and type(scale) is Scale and _follows(first, second):
                 self._pairs.append((first, second, ScaledBatchNorm(norm, scale), _Passed(scale.param)))
         _overwrite(steps)
 
@@ -121,6 +121,11 @@ def _overwrite(steps: Sequence[Step]) -> None:
         if type(layer) is ReLU and step.bottom[0] is step.top[0] and makes_new.get(id(step.top[0])):
             layer.overwrites = True
             continue
-        new = isinstance(layer, (Convolution, InnerProduct, BatchNorm, Scale))
+        new = isinstance(layer, (Convolution, InnerProduct, BatchNorm, Scale)) and not _activates(layer)
         new = new or (type(layer) is Eltwise and layer.sums and len(step.bottom) > 1)
         makes_new.update((id(blob), new) for blob in step.top)
+
+
+def _activates(layer: Layer) -> bool:
+    """Whether the layer puts a ReLU of its own behind (Intel), whose backward needs what it gave."""
+    return layer.param.convolution_param.relu or layer.param.batch_norm_param.relu

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 
 from caffe.blob import Shape
+from caffe.layers.normalization.mvn import normalize
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import BlobSpec, TensorLayer
 
@@ -20,16 +22,25 @@ class BatchNorm(TensorLayer):
     first two sums over the third, or 0 where it is 0.
 
     bottom: x (N × C × …, or one axis, taken as one channel). top: y of x's shape.
-    blobs: sum of means (C), sum of variances (C), sum of weights (1). The solver leaves them alone.
-    Differs from Caffe: nothing known. Source: BVLC ``BatchNorm``; Ioffe & Szegedy 2015.
+    blobs: sum of means (C), sum of variances (C), sum of weights (1), which the solver leaves alone; with
+    NVIDIA's ``scale_bias`` (or a filler of them) also scale and bias (C each), learned.
+    Forks: with ``scale_bias`` the statistics are NVIDIA's: λ·mean + (1 − λ)·batch's, the first batch's as they
+    are, the variance not corrected, the third blob 1; eps is at least 1e-5. ``relu`` puts a ReLU behind it
+    (Intel). Without ``add_eps_before_sqrt`` (Synopsys) the divisor is √var + eps.
+    Differs from Caffe: NVIDIA takes the first two batches' statistics as they are, also of loaded weights.
+    Source: BVLC ``BatchNorm``; NVIDIA/caffe; Ioffe & Szegedy 2015.
     """
 
     _global: bool
+    plain = True
+    """Whether it is BVLC's: three blobs, eps under the root, nothing behind it."""
 
     def check(self, shape: Shape) -> None:
         if not shape:
             raise self.shape_error("the bottom must have at least 1 axis; got a scalar")
         p = self.param.batch_norm_param
+        self._scaled = p.scale_bias or p.HasField("scale_filler") or self._bias_given()
+        self.plain = not (self._scaled or p.relu) and p.add_eps_before_sqrt
         given = p.HasField("use_global_stats")
         self._global = p.use_global_stats if given else self.phase == caffe_pb2.TEST
         if not self._global:
@@ -42,9 +53,19 @@ class BatchNorm(TensorLayer):
                 fix="Keep the number of channels (axis 1) that the net was built for",
             )
 
+    def _bias_given(self) -> bool:
+        p = self.param.batch_norm_param
+        return p.HasField("bias_filler") and not p.HasField("filler")  # with filler it is Intel's
+
     def declare(self, shape: Shape) -> list[BlobSpec]:
-        channels = shape[1] if len(shape) > 1 else 1
-        return [BlobSpec((count,), learns=False) for count in (channels, channels, 1)]
+        p, channels = self.param.batch_norm_param, shape[1] if len(shape) > 1 else 1
+        specs = [BlobSpec((count,), learns=False) for count in (channels, channels, 1)]
+        if self._scaled:
+            one = caffe_pb2.FillerParameter(type="constant", value=1)
+            specs[2] = BlobSpec((1,), one, learns=False)
+            specs.append(BlobSpec((channels,), p.scale_filler if p.HasField("scale_filler") else one))
+            specs.append(BlobSpec((channels,), p.bias_filler))
+        return specs
 
     def compute(
         self,
@@ -57,22 +78,55 @@ class BatchNorm(TensorLayer):
     ) -> torch.Tensor:
         """The normalized x; a Scale behind it that the net merges with it gives ``scale`` and ``bias``."""
         if x.dim() == 1:
-            return self.compute(x.unsqueeze(1), mean_sum, var_sum, weight_sum).squeeze(1)
+            return self.compute(x.unsqueeze(1), mean_sum, var_sum, weight_sum, scale, bias).squeeze(1)
+        y = self._normalize(x, mean_sum, var_sum, weight_sum, scale, bias)
+        return F.relu(y) if self.param.batch_norm_param.relu else y
+
+    def _normalize(
+        self,
+        x: torch.Tensor,
+        mean_sum: torch.Tensor,
+        var_sum: torch.Tensor,
+        weight_sum: torch.Tensor,
+        scale: torch.Tensor | None,
+        bias: torch.Tensor | None,
+    ) -> torch.Tensor:
         p = self.param.batch_norm_param
+        eps = max(p.eps, 1e-5) if self._scaled else p.eps
         if self._global:
             factor = torch.where(weight_sum == 0, 0.0, weight_sum.reciprocal())
             mean, var = (mean_sum * factor).detach(), (var_sum * factor).detach()
-            return torch.batch_norm(x, scale, bias, mean, var, False, 0.0, p.eps, False)
+            if not p.add_eps_before_sqrt:
+                var, eps = (var.sqrt() + eps).square(), 0.0
+            return torch.batch_norm(x, scale, bias, mean, var, False, 0.0, eps, False)
         count = math.prod(x.shape) // max(x.shape[1], 1)
         if x.is_meta:
             return torch.empty_like(x)
         mean, var = torch.zeros_like(mean_sum), torch.zeros_like(var_sum)
         # With a momentum of 1 the "running" statistics are this batch's, the variance times m/(m − 1), plus 0 times
         # what was there (which therefore must be finite).
-        y = torch.batch_norm(x, scale, bias, mean, var, True, 1.0, p.eps, False)
+        y = torch.batch_norm(x, scale, bias, mean, var, True, 1.0, eps, False)
+        if not p.add_eps_before_sqrt:
+            y = normalize(x, (0, *range(2, x.dim())), eps)
+            if scale is not None and bias is not None:
+                ones = (1,) * (x.dim() - 2)
+                y = y * scale.view(-1, *ones) + bias.view(-1, *ones)
         if count == 1:
             var.zero_()
         with torch.no_grad():
+            if self._scaled:
+                self._average(mean_sum, var_sum, weight_sum, mean, var * ((count - 1) / count))
+                return y
             for total, value in ((mean_sum, mean), (var_sum, var), (weight_sum, 1.0)):
                 total.mul_(p.moving_average_fraction).add_(value)
         return y
+
+    def _average(
+        self, mean: torch.Tensor, var: torch.Tensor, weight: torch.Tensor, *batch: torch.Tensor
+    ) -> None:
+        """Move NVIDIA's statistics towards a batch's; without any yet, take them."""
+        fraction, none_yet = self.param.batch_norm_param.moving_average_fraction, ~var.any()
+        for total, value in zip((mean, var), batch):
+            moved = total / weight * fraction + value * (1 - fraction)
+            total.copy_(torch.where(none_yet, value, moved))
+        weight.fill_(1)

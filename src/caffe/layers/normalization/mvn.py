@@ -14,6 +14,7 @@ class MVN(TensorLayer):
     """Mean-variance normalization of each channel of each image (of each image with ``across_channels``).
 
     y = (x − mean) / (σ + eps), with σ² the mean of (x − mean)²; y = x − mean without ``normalize_variance``.
+    With ``add_eps_before_sqrt`` (Synopsys) the divisor is √(σ² + eps).
 
     bottom: x (N × C × …). top: y of x's shape.
     The gradient takes eps as part of σ: dx = (dy − mean(dy) − y · mean(y · dy)) / (σ + eps), as in the
@@ -33,15 +34,24 @@ class MVN(TensorLayer):
         if not p.normalize_variance:
             y = flat - flat.mean(axes, keepdim=True)
         else:
-            y = _Normalize.apply(flat, axes, p.eps)  # type: ignore[no-untyped-call]
+            y = normalize(flat, axes, p.eps, p.add_eps_before_sqrt)
         return y.reshape(x.shape)
+
+
+def normalize(x: torch.Tensor, axes: tuple[int, ...], eps: float, before: bool = False) -> torch.Tensor:
+    """(x − mean) / (σ + eps) over some axes, or / √(σ² + eps), with the original's gradient."""
+    y: torch.Tensor = _Normalize.apply(x, axes, eps, before)  # type: ignore[no-untyped-call]
+    return y
 
 
 class _Normalize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, axes: tuple[int, ...], eps: float) -> torch.Tensor:
+    def forward(
+        ctx: Any, x: torch.Tensor, axes: tuple[int, ...], eps: float, before: bool = False
+    ) -> torch.Tensor:
         centred = x - x.mean(axes, keepdim=True)
-        scale = centred.square().mean(axes, keepdim=True).sqrt_().add_(eps)
+        variance = centred.square().mean(axes, keepdim=True)
+        scale = variance.add_(eps).sqrt_() if before else variance.sqrt_().add_(eps)
         y = centred.div_(scale)
         ctx.save_for_backward(y, scale)
         ctx.axes = axes
@@ -52,4 +62,4 @@ class _Normalize(torch.autograd.Function):
         y, scale = ctx.saved_tensors
         dx = dy - dy.mean(ctx.axes, keepdim=True)
         dx -= y * (y * dy).mean(ctx.axes, keepdim=True)
-        return dx.div_(scale), None, None
+        return dx.div_(scale), None, None, None

@@ -55,8 +55,22 @@ def read_window(layer: Layer, axes: int) -> Window:
         kernel=_sizes(layer, "kernel_size", ("kernel_h", "kernel_w"), axes, least=1),
         stride=_sizes(layer, "stride", ("stride_h", "stride_w"), axes, least=1, missing=1),
         pad=_sizes(layer, "pad", ("pad_h", "pad_w"), axes, least=0, missing=0),
-        dilation=_sizes(layer, "dilation", (), axes, least=1, missing=1),
+        dilation=_dilation(layer, axes),
     )
+
+
+def _dilation(layer: Layer, axes: int) -> Sizes:
+    """The dilation, which DeepLab called hole."""
+    p = layer.param.convolution_param
+    if not (p.hole or p.HasField("hole_h") or p.HasField("hole_w")):
+        return _sizes(layer, "dilation", (), axes, least=1, missing=1)
+    if p.dilation:
+        raise layer.error(
+            "dilation (BVLC) and hole (DeepLab) are one thing; got both",
+            field="dilation",
+            fix="Keep one of them",
+        )
+    return _sizes(layer, "hole", ("hole_h", "hole_w"), axes, least=1, missing=1)
 
 
 def _sizes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 
 from caffe.blob import Shape
 from caffe.layers.vision._side_padding import Sides, pad_sides, read_sides
@@ -23,7 +24,8 @@ class Convolution(TensorLayer):
     axes before it taken as batch); several bottoms of one shape go through the same kernels.
     top: y (N × num_output × H′ × W′), one for each bottom.
     blobs: W (num_output × C/group × kernel_h × kernel_w), b (num_output) with ``bias_term``.
-    Forks: pad_l, pad_r, pad_t, pad_b pad each side, ``pad_type: 1`` as TensorFlow's SAME (Synopsys).
+    Forks: pad_l, pad_r, pad_t, pad_b pad each side, ``pad_type: 1`` as TensorFlow's SAME (Synopsys); ``relu``
+    puts a ReLU with ``negative_slope`` behind it (Intel); ``hole`` is dilation's old name (DeepLab).
     Differs from Caffe: ``engine`` and ``force_nd_im2col`` choose nothing; a kernel larger than the padded
     input is always an error. Source: BVLC ``Convolution``; LeCun et al. 1998.
     """
@@ -112,4 +114,7 @@ class Convolution(TensorLayer):
         if self._sides is not None:
             x = pad_sides(x, self._sides)
         y = self.apply(x, weight, bias)
+        p = self.param.convolution_param
+        if p.relu:
+            y = F.leaky_relu(y, p.negative_slope) if p.negative_slope else F.relu(y)
         return y if self._axis == 1 else y.reshape(*batch, *y.shape[1:])
