@@ -12,6 +12,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "caffe"
 FLOORS = [
     ["proto", "errors", "runtime", "logs"],
     [
+        "allocator",
         "memory",
         "blob",
         "gradients",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -11,7 +12,7 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from caffe import fillers, logs, runtime
+from caffe import allocator, fillers, logs, runtime
 from caffe.blob import Blob, BlobVec
 from caffe.errors import (
     CaffeError,
@@ -50,6 +51,7 @@ class Net:
 
     def __init__(self, network_file: build.Source, *args: Any, **kwargs: Any) -> None:
         phase, level, stages, weights_file = constructor(args, kwargs)
+        allocator.keep_freed_memory()
         with fillers.deferred() if weights_file is not None else nullcontext():
             wiring, param = build.wire(network_file, phase, level, stages)
         self._setup(wiring, param)
@@ -57,6 +59,7 @@ class Net:
             self.copy_from(weights_file)
 
     def _setup(self, wiring: Wiring, param: caffe_pb2.NetParameter) -> None:
+        weakref.finalize(self, allocator.return_memory).atexit = False
         self._wiring = wiring
         self._steps: list[Step] = wiring.steps
         self.name: str = param.name
