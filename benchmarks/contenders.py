@@ -50,8 +50,8 @@ def ours(name: str, batch: int, amp: str | None = None, compiled: bool = False) 
     return _in_precision(amp, lambda: net.forward_loss())
 
 
-def ours_training(name: str, batch: int, amp: str | None = None) -> Step:
-    """One iteration of the solver."""
+def ours_training_solver(name: str, batch: int) -> caffe.SGDSolver:
+    """An SGD solver of the net, its inputs filled."""
     param = caffe_pb2.SolverParameter(
         base_lr=1e-4, lr_policy="fixed", momentum=0.9, weight_decay=5e-4, max_iter=2**30, random_seed=1
     )
@@ -59,6 +59,12 @@ def ours_training(name: str, batch: int, amp: str | None = None) -> Step:
     solver = caffe.SGDSolver(param)
     for blob, values in zip(("data", "label"), _data(name, batch)):
         solver.net.blobs[blob].data[...] = values.numpy()
+    return solver
+
+
+def ours_training(name: str, batch: int, amp: str | None = None) -> Step:
+    """One iteration of the solver."""
+    solver = ours_training_solver(name, batch)
     return _in_precision(amp, lambda: solver.step(1))
 
 

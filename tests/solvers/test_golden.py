@@ -5,10 +5,12 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
+import torch
 from support_assets import GOLDEN
 
 import caffe
 from caffe.proto import caffe_pb2
+from caffe.solvers.setup import RULES, rule_named
 
 CASES = sorted((GOLDEN / "solvers").glob("*.npz"))
 
@@ -87,3 +89,24 @@ def test_our_snapshots_have_the_originals_form(case):
         found = caffe_pb2.SolverState.FromString(state.read_bytes())
         assert found.iter == 3
         assert [list(b.shape.dim) for b in found.history][:2] == [[6, 5], [6]]
+
+
+@pytest.mark.parametrize("kind", sorted(RULES))
+def test_an_update_in_pieces_is_the_same(kind, monkeypatch):
+    from caffe.solvers import rule
+
+    param = caffe_pb2.SolverParameter(rms_decay=0.9)
+    if kind not in ("AdaGrad", "RMSProp"):
+        param.momentum = 0.8
+    results = []
+    for piece, whole in ((1 << 18, 1 << 20), (10, 12)):
+        monkeypatch.setattr(rule, "_PIECE", piece)
+        monkeypatch.setattr(rule, "_WHOLE", whole)
+        torch.manual_seed(2)
+        shapes = [(3, 4), (5,), (7, 6), (2,), (11,)]
+        values, grads, *history = ([torch.rand(s) for s in shapes] for _ in range(4))
+        found = rule_named(kind)(param)
+        updates = found.apply(values, grads, history[: found.slots], 0.1, 0.01, 3)
+        results.append([*values, *updates, *history[0], *history[1]])
+    for whole, cut in zip(*results):
+        torch.testing.assert_close(whole, cut, rtol=1e-6, atol=1e-7)

@@ -14,7 +14,7 @@ class AdaDelta(Rule):
 
     slots = 2  # order in a .solverstate: every h, then every d
 
-    def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> Tensors:
+    def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> None:
         h, d = history
         torch._foreach_mul_(h, self.momentum)
         torch._foreach_addcmul_(h, grads, grads, value=1 - self.momentum)
@@ -25,4 +25,3 @@ class AdaDelta(Rule):
         torch._foreach_mul_(d, self.momentum)
         torch._foreach_addcmul_(d, grads, grads, value=1 - self.momentum)
         torch._foreach_mul_(grads, rate)
-        return grads

@@ -14,11 +14,10 @@ class AdaGrad(Rule):
 
     takes_momentum = False
 
-    def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> Tensors:
+    def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> None:
         (h,) = history
         torch._foreach_addcmul_(h, grads, grads)
         root = torch._foreach_sqrt(h)
         torch._foreach_add_(root, self.delta)
         torch._foreach_mul_(grads, rate)
         torch._foreach_div_(grads, root)
-        return grads

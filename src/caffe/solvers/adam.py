@@ -28,7 +28,7 @@ class Adam(Rule):
         self.beta1: float = param.momentum
         self.beta2: float = param.momentum2
 
-    def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> Tensors:
+    def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> None:
         m, v = history
         t = iteration + 1
         correction = math.sqrt(1 - self.beta2**t) / (1 - self.beta1**t)
@@ -40,4 +40,3 @@ class Adam(Rule):
         torch._foreach_copy_(grads, m)
         torch._foreach_mul_(grads, rate * correction)
         torch._foreach_div_(grads, root)
-        return grads

@@ -10,12 +10,11 @@ from caffe.solvers.rule import Rule, Tensors
 
 
 class Nesterov(Rule):
-    """v' = momentum · v + rate · g; Δ = (1 + momentum) · v' - momentum · v   (Nesterov 1983, as in Caffe)."""
+    """v' = momentum · v + rate · g; Δ = rate · g + momentum · v'   (Nesterov 1983, as in Caffe)."""
 
-    def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> Tensors:
+    def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> None:
         (v,) = history
-        previous = torch._foreach_mul(v, -self.momentum)
+        torch._foreach_mul_(grads, rate)
         torch._foreach_mul_(v, self.momentum)
-        torch._foreach_add_(v, grads, alpha=rate)
-        torch._foreach_add_(previous, v, alpha=1 + self.momentum)
-        return list(previous)
+        torch._foreach_add_(v, grads)
+        torch._foreach_add_(grads, v, alpha=self.momentum)  # the same as (1 + momentum) · v' - momentum · v

@@ -22,7 +22,7 @@ class RMSProp(Rule):
             raise SolverError(f"must be in [0, 1); got {param.rms_decay:g}", field="rms_decay")
         self.rms_decay: float = param.rms_decay
 
-    def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> Tensors:
+    def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> None:
         (h,) = history
         torch._foreach_mul_(h, self.rms_decay)
         torch._foreach_addcmul_(h, grads, grads, value=1 - self.rms_decay)
@@ -30,4 +30,3 @@ class RMSProp(Rule):
         torch._foreach_add_(root, self.delta)
         torch._foreach_mul_(grads, rate)
         torch._foreach_div_(grads, root)
-        return grads

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch.optim.sgd import sgd
 
 from caffe.solvers.rule import Rule, Tensors
+
+_FUSED = ("cpu", "cuda")
+"""Devices whose fused kernel takes its factors in double precision, as 1 - rate needs it."""
 
 
 class SGD(Rule):
     """v = momentum · v + rate · g; Δ = v   (Polyak 1964; the rate inside v, as in Caffe)."""
 
-    def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> Tensors:
+    def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> None:
         (v,) = history
         torch._foreach_mul_(v, self.momentum)
         torch._foreach_add_(v, grads, alpha=rate)
-        return v
+        torch._foreach_copy_(grads, v)
 
     def apply(
         self,
@@ -30,21 +32,23 @@ class SGD(Rule):
     ) -> Tensors:
         (v,) = history
         # (torch's fused kernel leaves v alone without momentum, but v is also the diff and the snapshot's history.)
-        if rate == 0 or self.momentum == 0 or not all(t.is_contiguous() for t in (*values, *grads, *v)):
+        if self.momentum == 0 or values[0].device.type not in _FUSED or not _contiguous(values, grads, v):
             return super().apply(values, grads, history, rate, decay, iteration)
-        # One pass over memory for it all; torch has the rate outside of v, so ours goes into the gradients.
-        scale = torch.full((), 1 / rate, device=values[0].device)
-        sgd(
+        # One pass over memory for it all. Torch has the rate outside of v; as 1 - dampening it is inside.
+        torch._fused_sgd_(
             values,
             grads,
-            list(v),  # type: ignore[arg-type]
-            fused=True,
-            grad_scale=scale,
-            lr=1.0,
-            weight_decay=rate * decay,
+            v,
+            weight_decay=decay,
             momentum=self.momentum,
-            dampening=0.0,
+            lr=1.0,
+            dampening=1.0 - rate,
             nesterov=False,
             maximize=False,
+            is_first_step=False,
         )
         return v
+
+
+def _contiguous(*lists: Tensors) -> bool:
+    return all(t.is_contiguous() for tensors in lists for t in tensors)
