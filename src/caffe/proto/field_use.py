@@ -143,6 +143,7 @@ _MORE_HARMLESS = frozenset(
         "proposal_target_param.num_img_per_batch",  # for the one region at random where there is none
         "proposal_target_param.img_width",
         "proposal_target_param.img_height",
+        "seg_accuracy_param.metric",  # all of them are given
         "resample_param.factor",  # height and width say it
     )
 )

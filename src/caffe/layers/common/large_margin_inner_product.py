@@ -7,7 +7,7 @@ import math
 import torch
 
 from caffe.blob import Shape
-from caffe.layers.common.margin_inner_product import PHASES, psi_of
+from caffe.layers.common.margin_inner_product import PHASES, check_vectors, psi_of
 from caffe.layers.loss._labels import class_labels
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import BlobSpec, TensorLayer
@@ -35,15 +35,7 @@ class LargeMarginInnerProduct(TensorLayer):
 
     def check(self, x: Shape, labels: Shape) -> None:
         p = self.param.largemargin_inner_product_param
-        if p.num_output < 1:
-            raise self.error(f"must be at least 1; got {p.num_output}", field="num_output")
-        axis = self.axis(p.axis, x)
-        if math.prod(x[:axis]) != math.prod(labels):
-            raise self.shape_error(
-                f"there must be a label for each vector; got features of shape {list(x)} from axis"
-                f" {axis} on and"
-                f" labels of shape {list(labels)}"
-            )
+        check_vectors(self, p.num_output, p.axis, x, labels)
 
     def declare(self, x: Shape, labels: Shape) -> list[BlobSpec]:
         p = self.param.largemargin_inner_product_param

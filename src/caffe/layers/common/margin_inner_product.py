@@ -41,15 +41,7 @@ class MarginInnerProduct(TensorLayer):
 
     def check(self, x: Shape, labels: Shape) -> None:
         p = self.param.margin_inner_product_param
-        if p.num_output < 1:
-            raise self.error(f"must be at least 1; got {p.num_output}", field="num_output")
-        axis = self.axis(p.axis, x)
-        if math.prod(x[:axis]) != math.prod(labels):
-            raise self.shape_error(
-                f"there must be a label for each vector; got features of shape {list(x)} from axis"
-                f" {axis} on and"
-                f" labels of shape {list(labels)}"
-            )
+        check_vectors(self, p.num_output, p.axis, x, labels)
 
     def declare(self, x: Shape, labels: Shape) -> list[BlobSpec]:
         p = self.param.margin_inner_product_param
@@ -103,6 +95,18 @@ class _Margin(torch.autograd.Function):
             margin = (a * w + b * x) / torch.hypot(a, b)
             to_x = to_x + torch.gather(grad, 1, label[:, None]) * (margin - w) / (1 + lam)
         return to_x, grad.t() @ x, None, None, None
+
+
+def check_vectors(layer: TensorLayer, num_output: int, axis: int, x: Shape, labels: Shape) -> None:
+    """Raise LayerError without outputs, ShapeError unless each vector of x has a label."""
+    if num_output < 1:
+        raise layer.error(f"must be at least 1; got {num_output}", field="num_output")
+    first = layer.axis(axis, x)
+    if math.prod(x[:first]) != math.prod(labels):
+        raise layer.shape_error(
+            f"there must be a label for each vector; got features of shape {list(x)} from axis {first} on and"
+            f" labels of shape {list(labels)}"
+        )
 
 
 def psi_of(cos: torch.Tensor, m: int) -> tuple[torch.Tensor, torch.Tensor]:
