@@ -8,7 +8,7 @@ import pytest
 from support_assets import GOLDEN, assets
 
 import caffe
-from caffe.errors import CorruptDataError, DataError, InputError, MissingFileError
+from caffe.errors import CorruptDataError, DataError, InputError, InputTypeError, MissingFileError
 from caffe.proto import caffe_pb2
 
 TOLERANCE = 1e-5
@@ -239,3 +239,10 @@ def test_an_encoded_datum_is_decoded():
     pixels = np.random.RandomState(0).randint(0, 256, (4, 5, 3)).astype(np.uint8)
     datum = caffe_pb2.Datum(encoded=True, data=cv2.imencode(".png", pixels)[1].tobytes())
     np.testing.assert_array_equal(caffe.io.datum_to_array(datum), pixels.transpose(2, 0, 1))
+
+
+def test_none_where_a_value_should_be():
+    with pytest.raises(InputTypeError, match="input names to shapes; got None"):
+        caffe.io.Transformer(None)
+    with pytest.raises(InputTypeError, match="a path or an open file; got None"):
+        caffe.io.load_image(None)

@@ -7,6 +7,7 @@ blob of a net from them.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -153,12 +154,14 @@ def load_image(filename: Any, color: bool = True) -> Floats:
     """An image file as H×W×C float32 in [0, 1]: RGB, or one channel of luminance without ``color``.
 
     Gray images are repeated thrice for ``color``; alpha is left out. ``filename`` is a path or an open binary
-    file. Raises MissingFileError, and DataError for what is no image.
+    file. Raises MissingFileError, DataError for what is no image, and InputTypeError.
     """
     import cv2
 
     if hasattr(filename, "read"):
         name, content = getattr(filename, "name", "the file"), filename.read()
+    elif not isinstance(filename, (str, os.PathLike)):
+        raise InputTypeError(f"load_image takes a path or an open file; got {filename!r}")
     else:
         path = Path(filename)
         if not path.is_file():
@@ -215,11 +218,17 @@ class Transformer:
 
     ``inputs`` maps each input's name to its shape, N×C×H×W: ``{'data': net.blobs['data'].data.shape}``. The
     steps that were set for an input are taken in this order: resize to the input's H×W, transpose (H×W×C to
-    C×H×W), channel swap (RGB to BGR), raw scale ([0, 1] to [0, 255]), mean, input scale.
+    C×H×W), channel swap (RGB to BGR), raw scale ([0, 1] to [0, 255]), mean, input scale. Raises InputTypeError.
     """
 
     def __init__(self, inputs: Mapping[str, Sequence[int]]) -> None:
-        self.inputs = {name: tuple(shape) for name, shape in inputs.items()}
+        try:
+            self.inputs = {name: tuple(shape) for name, shape in inputs.items()}
+        except (AttributeError, TypeError):
+            raise InputTypeError(
+                f"Transformer takes a dict of input names to shapes; got {inputs!r}",
+                fix="For example Transformer({'data': net.blobs['data'].data.shape})",
+            ) from None
         self.transpose: dict[str, Sequence[int]] = {}
         self.channel_swap: dict[str, Sequence[int]] = {}
         self.raw_scale: dict[str, float] = {}

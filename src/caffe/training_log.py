@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -50,6 +51,23 @@ def read(path: str | os.PathLike[str]) -> TrainingLog:
             file=path,
             fix="Give the standard error of `caffe train`, or the metrics.jsonl beside its snapshots",
         )
+    return found
+
+
+def join(pieces: Sequence[TrainingLog]) -> TrainingLog:
+    """Logs of one run, in their order, as one: what a later piece ran again counts; its time comes on top."""
+    found = TrainingLog()
+    for piece in pieces:
+        tables = [piece.train, piece.test, *piece.other_tests.values()]
+        first = min((row["NumIters"] for rows in tables for row in rows), default=0.0)
+        before = [found.train, found.test, *found.other_tests.values()]
+        spent = max((r["Seconds"] for rows in before for r in rows if r["NumIters"] < first), default=0.0)
+        nets = {**dict.fromkeys(found.other_tests), **dict.fromkeys(piece.other_tests)}
+        pairs = [(found.train, piece.train), (found.test, piece.test)]
+        pairs += [(found.other_tests.setdefault(n, []), piece.other_tests.get(n, [])) for n in nets]
+        for rows, more in pairs:
+            rows[:] = [row for row in rows if row["NumIters"] < first]
+            rows += [row | {"Seconds": row["Seconds"] + spent} for row in more]
     return found
 
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 from support_nets import SOLVER, write_regression
 
 import caffe
-from caffe.errors import CaffeError, MissingFileError, ParseError, SolverError
+from caffe.errors import (
+    CaffeError,
+    InputError,
+    InputTypeError,
+    MissingFileError,
+    ParseError,
+    SolverError,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +52,9 @@ def without(field):
         (SOLVER + "iter_size: 0\n", "iter_size", "at least 1"),
         (SOLVER.replace("average_loss: 3", "average_loss: 0"), "average_loss", "at least 1"),
         (SOLVER.replace("test_iter: 2", "test_iter: 0"), "test_iter", "at least 1"),
+        (SOLVER.replace("base_lr: 0.05", "base_lr: nan"), "base_lr", "must be a finite number; got nan"),
+        (SOLVER + "weight_decay: inf\n", "weight_decay", "must be a finite number; got inf"),
+        (SOLVER.replace("max_iter: 30", "max_iter: -1"), "max_iter", "must be at least 0; got -1"),
         (SOLVER.replace('"snap"', '"no/such/folder/snap"'), "snapshot_prefix", "mkdir -p"),
     ],
 )
@@ -87,6 +100,28 @@ def test_step_takes_a_number():
     solver = caffe.SGDSolver("solver.prototxt")
     with pytest.raises(TypeError, match="number of iterations"):
         solver.step("3")
+
+
+def test_what_a_solver_is_asked_in_vain():
+    solver = caffe.SGDSolver("solver.prototxt")
+    solver.step(-1)  # as in the original: nothing
+    assert solver.iter == 0
+    with pytest.raises(TypeError, match=r"path of a \.solverstate; got None"):
+        solver.restore(None)
+    with pytest.raises(InputError, match="one of 1 test net"):
+        solver.test(1)
+    with pytest.raises(InputTypeError, match="takes a Net; got None"):
+        solver.share_weights(None)
+    for copied in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(InputTypeError, match=r"solver\.snapshot\(\)"):
+            copied(solver)
+
+
+def test_steps_out_of_order_are_said(folder, capsys, monkeypatch):
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    (folder / "solver.prototxt").write_text(SOLVER.replace("stepvalue: 20", "stepvalue: 3"))
+    caffe.SGDSolver("solver.prototxt")
+    assert "stepvalue should grow; got 8, 3" in capsys.readouterr().err
 
 
 def test_nan_stops_with_its_first_place(folder):

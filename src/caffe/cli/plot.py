@@ -26,8 +26,12 @@ _COLOURS = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf"]
     "--x", type=click.Choice(list(_AXES)), default="iterations", show_default=True, help="Against what."
 )
 @click.option("--log_scale/--nolog_scale", default=False, help="A logarithmic axis for losses.")
-def command(logs: tuple[str, ...], out: str, x: str, log_scale: bool) -> int:
-    """Draw loss, accuracy and learning rate of LOGS (logs of the original, of this package, or metrics.jsonl)."""
+@click.option("--join/--nojoin", default=False, help="LOGS are the pieces of one run that was resumed.")
+def command(logs: tuple[str, ...], out: str, x: str, log_scale: bool, join: bool) -> int:
+    """Draw loss, accuracy and learning rate of LOGS (logs of the original, of this package, or metrics.jsonl).
+
+    Several are compared, each in a colour; --join draws them as one run.
+    """
     from caffe import training_log
     from caffe.errors import MissingPackageError
 
@@ -39,6 +43,8 @@ def command(logs: tuple[str, ...], out: str, x: str, log_scale: bool) -> int:
     import matplotlib.pyplot as plt
 
     runs = {path: training_log.read(path) for path in logs}
+    if join:
+        runs = {logs[0]: training_log.join(list(runs.values()))}
     has_scores = any(_names(run.test, loss=False) for run in runs.values())
     figure, axes = plt.subplots(3 if has_scores else 2, 1, sharex=True, figsize=(8, 9 if has_scores else 6))
     for i, (path, run) in enumerate(runs.items()):

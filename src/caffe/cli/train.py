@@ -128,6 +128,10 @@ def _definition(flags: dict[str, Any], place: Place | None) -> tuple[str | None,
     from caffe.proto import caffe_pb2
     from caffe.solvers import setup
 
+    if flags["tensorboard"]:
+        from caffe.solvers.metrics import TensorBoard
+
+        TensorBoard.require()  # before anything is built or written
     if flags["deterministic"]:
         import torch
 
@@ -206,7 +210,7 @@ def _run(solver: Solver, flags: dict[str, Any]) -> int:
                 Metrics(solver.param.snapshot_prefix, append=solver.iter > 0, start_iter=solver.iter)
             )
         if flags["tensorboard"]:
-            callbacks.append(TensorBoard(flags["tensorboard"]))
+            callbacks.append(TensorBoard(flags["tensorboard"], start_iter=solver.iter))
         if train_progress.wanted(flags["progress"]):
             callbacks.append(train_progress.TrainProgress(solver))
     signals = SignalActions(Action(flags["sigint_effect"]), Action(flags["sighup_effect"]))
@@ -215,6 +219,11 @@ def _run(solver: Solver, flags: dict[str, Any]) -> int:
     with signals.installed():
         solver.solve(callbacks=callbacks)
     logs.info("Optimization Done.")
+    if solver.stopped and runtime.root_solver():
+        click.echo(
+            f"Stopped at iteration {solver.iter}; with --resume=auto it goes on from the newest snapshot.",
+            err=True,
+        )
     return 0
 
 

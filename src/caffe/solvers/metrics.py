@@ -76,14 +76,30 @@ class Metrics(Callback):
 
 
 class TensorBoard(Callback):
-    """Writes scalars for TensorBoard into a folder. Raises MissingPackageError without the package."""
+    """Writes scalars for TensorBoard into a folder.
 
-    def __init__(self, folder: str) -> None:
+    What an earlier part of the run wrote there from ``start_iter`` on is hidden: those iterations are run again.
+    Raises MissingPackageError without the package, FileAccessError.
+    """
+
+    def __init__(self, folder: str, start_iter: int = 0) -> None:
+        self.require()
+        from torch.utils.tensorboard import SummaryWriter
+
         try:
-            from torch.utils.tensorboard import SummaryWriter
+            self._writer: Any = SummaryWriter(folder, purge_step=start_iter or None)
+        except OSError as error:
+            raise FileAccessError(
+                f"TensorBoard's files cannot be written: {error.strerror}", file=folder
+            ) from None
+
+    @staticmethod
+    def require() -> None:
+        """Raise MissingPackageError without the package."""
+        try:
+            import torch.utils.tensorboard  # noqa: F401
         except ImportError:
             raise MissingPackageError.of("tensorboard", "tensorboard", "--tensorboard") from None
-        self._writer: Any = SummaryWriter(folder)
 
     def on_display(self, solver: Solver, iteration: int, loss: float, rate: float, outputs: Outputs) -> None:
         self._writer.add_scalar("train/smoothed_loss", loss, iteration)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from pathlib import Path
 
@@ -59,6 +60,12 @@ def check(param: SolverParameter) -> None:
             field=nets[1] if len(nets) > 1 else "net",
             fix='For example net: "train_val.prototxt"' if not nets else "Keep one of them",
         )
+    for descriptor, value in param.ListFields():
+        if descriptor.cpp_type in (descriptor.CPPTYPE_FLOAT, descriptor.CPPTYPE_DOUBLE):
+            numbers = [value] if isinstance(value, float) else value
+            for number in numbers:
+                if not math.isfinite(number):
+                    raise SolverError(f"must be a finite number; got {number:g}", field=descriptor.name)
     for field in ("average_loss", "iter_size"):
         if getattr(param, field) < 1:
             raise SolverError(f"must be at least 1; got {getattr(param, field)}", field=field)
@@ -68,6 +75,9 @@ def check(param: SolverParameter) -> None:
     for i, count in enumerate(param.test_iter):
         if count < 1:
             raise SolverError(f"must be at least 1; got {count} for test net {i}", field="test_iter")
+    if param.lr_policy == "multistep" and list(param.stepvalue) != sorted(param.stepvalue):
+        values = ", ".join(map(str, param.stepvalue))
+        logs.warning(f"stepvalue should grow; got {values}: a step is taken once those before it were")
 
 
 def prepare_prefix(param: SolverParameter, file: str | None) -> None:

@@ -7,12 +7,12 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import torch
 
 from caffe import logs, runtime
-from caffe.errors import InputTypeError, SolverError
+from caffe.errors import InputError, InputTypeError, SolverError
 from caffe.net.net import Net
 from caffe.precision import LossScale
 from caffe.proto import caffe_pb2
@@ -206,6 +206,8 @@ class Solver:
         if root:
             logs.info(f"Solving {self.net.name}")
             logs.info(f"Learning Rate Policy: {self.param.lr_policy}")
+            if not self.param.HasField("max_iter"):
+                logs.warning("The solver names no max_iter, which is 0 then: there is nothing to train")
         self._stop_requested = False
         if resume_file:
             logs.info(f"Restoring previous solver status from {resume_file}")
@@ -232,6 +234,11 @@ class Solver:
         """End training after the present iteration, with a snapshot as configured."""
         self._stop_requested = True
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the last run ended early, by a signal, a callback or ``request_stop``."""
+        return self._stop_requested
+
     # Testing
 
     def _test_is_due(self, iteration: int) -> bool:
@@ -245,7 +252,11 @@ class Solver:
             self.test(i)
 
     def test(self, net_id: int = 0) -> dict[str, list[float]]:
-        """Run one test net; returns output blob → means over the batches."""
+        """Run one test net; returns output blob → means over the batches. Raises InputError."""
+        if not 0 <= net_id < len(self.test_nets):
+            raise InputError(
+                f"test takes the number of one of {len(self.test_nets)} test net(s); got {net_id}"
+            )
         net = self.test_nets[net_id]
         logs.info(f"Iteration {self.iter}, Testing net (#{net_id})")
         net.share_with(self.net)
@@ -302,7 +313,12 @@ class Solver:
         return state
 
     def restore(self, state_file: str | os.PathLike[str]) -> None:
-        """Continue from a .solverstate (or .solverstate.h5). Raises MissingFileError, SnapshotError."""
+        """Continue from a .solverstate (or .solverstate.h5).
+
+        Raises MissingFileError, SnapshotError, InputTypeError.
+        """
+        if not isinstance(state_file, (str, os.PathLike)):
+            raise InputTypeError(f"restore takes the path of a .solverstate; got {state_file!r}")
         snapshot.restore(self, state_file)
 
     # pycaffe's other ways in
@@ -315,7 +331,9 @@ class Solver:
             self._callbacks.append(FunctionCallback(on_start, on_gradients_ready or (lambda: None)))
 
     def share_weights(self, net: Net) -> None:
-        """Let ``net`` use the parameters of this solver's net."""
+        """Let ``net`` use the parameters of this solver's net. Raises InputTypeError."""
+        if not isinstance(net, Net):
+            raise InputTypeError(f"share_weights takes a Net; got {net!r}")
         net.share_with(self.net)
 
     @property
@@ -336,6 +354,12 @@ class Solver:
     @loss_window.setter
     def loss_window(self, value: tuple[list[torch.Tensor | float], torch.Tensor | float, int]) -> None:
         self._restored_window = value
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise InputTypeError(
+            "A solver cannot be pickled or copied: it holds data readers and what forward kept for backward",
+            fix="Write solver.snapshot(), and in the other process make a solver of the same file and restore it",
+        )
 
     def _repr_html_(self) -> str:
         from caffe.display import solver_html
