@@ -18,23 +18,23 @@ def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 1e6
 
 n = caffe.NetSpec()
-n.data = L.Input(shape=dict(dim=[4, 16, 500, 520]))
+n.data = L.Input(shape=dict(dim=[4, 16, 250, 260]))
 n.power = L.Power(n.data, scale=2)
 n.sig = L.Sigmoid(n.power)
 net = caffe.Net(n, caffe.TEST)
-for _ in range(12):
+found = []
+for _ in range(20):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     net.forward()
-faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(4):
-    net.forward()
-faults = (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults) / 4
+    found.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+faults = min(found)
 held = resident()
 del net
 gc.collect()
 print(faults, held - resident())
 """
 
-BLOB = 4 * 16 * 500 * 520 * 4  # bytes; a forward makes two new ones
+BLOB = 4 * 16 * 250 * 260 * 4  # bytes; a forward makes two new ones
 PAGES = 2 * BLOB / 4096
 
 
@@ -55,4 +55,4 @@ def test_kept_for_the_next_forward_and_returned_with_the_net():
 @pytest.mark.skipif(allocator._glibc() is None, reason="the C library is not glibc")
 def test_the_users_settings_stay():
     faults, _ = run(MALLOC_MMAP_THRESHOLD_="131072")
-    assert faults > PAGES
+    assert faults >= PAGES
