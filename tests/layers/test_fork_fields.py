@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
 from harness import Case, build, make_layer
 
 import caffe
-from caffe.errors import CaffeWarning, LayerError
+from caffe.errors import CaffeWarning, LayerError, SolverError, WeightsError
 from caffe.layer_factory import layer_class, layer_type_list
 from caffe.proto import caffe_pb2, field_use
 
@@ -115,6 +116,11 @@ def test_listed_fields_exist(path: str) -> None:
         ('type: "ReLU" relu6_param { negative_slope: 0.1 }', "relu6_param"),
         ('type: "BatchNorm" bn_param { momentum: 0.5 }', "bn_param"),
         ('type: "BN" batch_norm_param { scale_bias: true }', "batch_norm_param.scale_bias"),
+        ('type: "PReLU" param { fixed: true }', "param.fixed"),
+        (
+            'type: "InnerProduct" inner_product_param { num_output: 2 weight_filler { type: "msra" alpha: 0.2 } }',
+            "inner_product_param.weight_filler.alpha",
+        ),
     ],
 )
 def test_a_field_that_nothing_computes_by_is_an_error(text: str, field: str) -> None:
@@ -159,6 +165,50 @@ def test_the_error_names_file_and_line(tmp_path: Path) -> None:
     )
     with pytest.raises(LayerError, match=r"net\.prototxt:2: layer 'a' \(InnerProduct\).*normalize"):
         caffe.Net(str(file), caffe.TEST)
+
+
+@pytest.mark.parametrize(
+    "text", ["larc: true", 'momentum_policy: "poly"', "local_lr_auto: true", "max_epoch: 3"]
+)
+def test_a_solvers_field_that_is_not_followed_is_an_error(text: str) -> None:
+    param = caffe_pb2.SolverParameter()
+    text_format.Parse(text, param)
+    with pytest.raises(SolverError, match="fork") as caught:
+        field_use.check_solver(param)
+    assert caught.value.field == text.split(":")[0]
+
+
+def test_harmless_fields_of_solvers_pass() -> None:
+    param = caffe_pb2.SolverParameter(solver_data_type="FLOAT16", momentum_policy="fixed", larc_eta=0.1)
+    field_use.check_solver(param)
+
+
+NORMALIZATIONS = {
+    "BVLC": 'type: "BatchNorm"',
+    "NVIDIA": 'type: "BatchNorm" batch_norm_param { scale_bias: true }',
+    "SegNet": 'type: "BN" bn_param { scale_filler { value: 1 } }',
+    "PSPNet": 'type: "BN" bn_param { slope_filler { value: 1 } }',
+}
+
+
+@pytest.mark.parametrize("wanted", NORMALIZATIONS)
+@pytest.mark.parametrize("given", NORMALIZATIONS)
+def test_weights_of_another_forks_normalization_are_an_error(given: str, wanted: str, tmp_path: Path) -> None:
+    nets = []
+    for fork in (given, wanted):
+        file = tmp_path / f"{fork}.prototxt"
+        file.write_text(
+            'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } } }\n'
+            f'layer {{ name: "n" bottom: "x" top: "y" {NORMALIZATIONS[fork]} }}'
+        )
+        nets.append(caffe.Net(str(file), caffe.TEST))
+    weights = str(tmp_path / "weights.caffemodel")
+    nets[0].save(weights)
+    if given == wanted:
+        nets[1].copy_from(weights)
+        return
+    with pytest.raises(WeightsError, match=r"weights\.caffemodel: layer 'n'.*parameter\(s\) of shapes"):
+        nets[1].copy_from(weights)
 
 
 def array(*shape: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from caffe.errors import CaffeWarning, LayerError
+from caffe.errors import CaffeWarning, LayerError, SolverError
 from caffe.proto import caffe_pb2
 
 _CONVOLUTIONS = "Convolution Deconvolution ConvolutionDepthwise DepthwiseConvolution"
@@ -79,6 +79,9 @@ _MORE_FIELDS = {
     "loss_param.weight_by_label_freqs": "SoftmaxWithLoss",
     "loss_param.class_weighting": "SoftmaxWithLoss",
     "loss_param.label_smoothing": "SoftmaxWithLoss",
+    "convolution_param.hole": "Im2col",
+    "convolution_param.hole_h": "Im2col",
+    "convolution_param.hole_w": "Im2col",
     "convolution_param.deformable_group": "DeformableConvolution",
     "deformable_convolution_param.deformable_group": "DeformableConvolution",
 }
@@ -224,7 +227,29 @@ _UNREAD_BY = {
     "ROIPooling": "roi_pooling_param.pad_ratio",
 }
 
+# Solvers' fields of forks that change what is learned, or when it ends, and are not followed here.
+_SOLVER = frozenset(
+    [
+        "momentum_policy",  # NVIDIA
+        "weight_decay_policy",
+        "larc",
+        "test_and_snapshot_last_epochs",
+        "test_epoch_size",
+        "test_interval_epoch",
+        "max_epoch",
+        "epoch_size",
+        "local_lr_auto",  # Intel
+        "disabled_update",
+        "test_offset",
+        "stepearly",  # BVLC, summer of 2014
+        "gan_solver",  # Synopsys
+        "clip_value",
+        "plugin",
+    ]
+)
+
 _FIXES = {
+    "param.fixed": "Use lr_mult: 0",
     "loss_param.class_weight": "Use weight_by_label_freqs: true and class_weighting, once a class",
     "loss_param.focal_loss": "Use a layer of type FocalLoss",
     "loss_param.hard_ratio": "Use a layer of type SoftmaxWithLossOHEM and a BoxAnnotatorOHEM",
@@ -265,6 +290,10 @@ def check_fields(param: caffe_pb2.LayerParameter) -> None:
 
     Random changes of training data that are not made are warned of (CaffeWarning).
     """
+    for spec in param.param:
+        for path, inner in _changed("param", spec):
+            if path in ("param.fixed", "param.filler"):
+                raise _error(param, path, "is not computed by here", inner)
     for field, value in param.ListFields():
         name = field.name
         if field.message_type is None or not name.endswith("_param"):
@@ -274,6 +303,10 @@ def check_fields(param: caffe_pb2.LayerParameter) -> None:
                 continue
             raise _error(param, name, f"is not read by layers of type {param.type}")
         for path, inner in _changed(name, value):
+            if isinstance(inner, caffe_pb2.FillerParameter):
+                for part, wanted in _changed(path, inner):
+                    if part.split(".")[-1] in ("diag_val", "alpha", "file"):
+                        raise _error(param, part, "is not computed by here", wanted)
             if path in _RANDOM:
                 warnings.warn(
                     f"layer '{param.name}' ({param.type}): field '{path}' is a fork's, which is not followed here:"
@@ -288,6 +321,18 @@ def check_fields(param: caffe_pb2.LayerParameter) -> None:
                 raise _error(param, path, f"is for layers of type {types}, not {param.type}", inner)
             elif path not in READ and _is_of_a_fork(path):
                 raise _error(param, path, "is not computed by here", inner)
+
+
+def check_solver(param: caffe_pb2.SolverParameter) -> None:
+    """Raise SolverError where a solver's definition holds a fork's field that changes training and is not followed."""
+    for path, value in _changed("solver", param):
+        name = path.split(".")[-1]
+        if name in _SOLVER:
+            raise SolverError(
+                f"a fork's field, is not followed here; got {' '.join(str(value).split())}",
+                field=name,
+                fix="Remove it, if training is to go without",
+            )
 
 
 def _reads(type_name: str, message: str) -> bool:

@@ -13,7 +13,7 @@ from caffe.formats import prototxt
 from caffe.net import build
 from caffe.net.net import Net
 from caffe.passes.upgrade import upgrade_solver
-from caffe.proto import caffe_pb2
+from caffe.proto import caffe_pb2, field_use
 from caffe.solvers.rule import Rule
 
 SolverParameter = caffe_pb2.SolverParameter
@@ -60,6 +60,7 @@ def check(param: SolverParameter) -> None:
             field=nets[1] if len(nets) > 1 else "net",
             fix='For example net: "train_val.prototxt"' if not nets else "Keep one of them",
         )
+    field_use.check_solver(param)
     for descriptor, value in param.ListFields():
         if descriptor.cpp_type in (descriptor.CPPTYPE_FLOAT, descriptor.CPPTYPE_DOUBLE):
             numbers = [value] if isinstance(value, float) else value

@@ -28,7 +28,7 @@ class Yolov3(TensorLayer):
     height.
     top: L, a single number.
     Differs from Caffe: where two annotated boxes want one prediction, the label of the first is drawn to 1
-    too (eric612's draws it away from there); no averages are logged; ``use_focal_loss`` has no effect.
+    too (eric612's draws it away from there); no averages are logged.
     Source: eric612/MobileNet-YOLO ``Yolov3``; Redmon & Farhadi 2018.
     """
 

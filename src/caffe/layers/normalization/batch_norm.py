@@ -25,12 +25,13 @@ class BatchNorm(TensorLayer):
     blobs: sum of means (C), sum of variances (C), sum of weights (1), which the solver leaves alone; with
     NVIDIA's ``scale_bias`` (or a filler of them) also scale and bias (C each), learned.
     Forks: with ``scale_bias`` the statistics are NVIDIA's: λ·mean + (1 − λ)·batch's, the first batch's as they
-    are, the variance not corrected, the third blob 1; eps is at least 1e-5. ``relu`` puts a ReLU behind it
+    are, the variance not corrected, the third blob 1; TEST always uses them; eps is at least 1e-5. ``relu`` puts a ReLU behind it
     (Intel). Without ``add_eps_before_sqrt`` (Synopsys) the divisor is √var + eps.
     Differs from Caffe: NVIDIA takes the first two batches' statistics as they are, also of loaded weights.
     Source: BVLC ``BatchNorm``; NVIDIA/caffe; Ioffe & Szegedy 2015.
     """
 
+    keeps_shape = True
     _global: bool
     plain = True
     """Whether it is BVLC's: three blobs, eps under the root, nothing behind it."""
@@ -43,6 +44,8 @@ class BatchNorm(TensorLayer):
         self.plain = not (self._scaled or p.relu) and p.add_eps_before_sqrt
         given = p.HasField("use_global_stats")
         self._global = p.use_global_stats if given else self.phase == caffe_pb2.TEST
+        if self._scaled and self.phase == caffe_pb2.TEST:
+            self._global = True  # whatever use_global_stats says
         if not self._global:
             self.keep_graph = True  # computing again for backward would count the batch twice
         channels = shape[1] if len(shape) > 1 else 1

@@ -25,7 +25,7 @@ class Normalize(TensorLayer):
     blobs: s, one number with ``channel_shared``, else C.
     As in the original, the gradient of x is exact only where all s are the same.
     Differs from Caffe: the gradient of an s that is 0 is right, where SSD's is NaN. ``fix_gradient`` and
-    ``bp_norm`` have no effect.
+    ``bp_norm`` are errors.
     Source: weiliu89/caffe (SSD) ``Normalize``, Liu et al. 2015 (ParseNet); happynear/caffe-windows
     ``Normalize``.
     """
