@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import torch
@@ -24,6 +24,10 @@ from caffe.precision import autocast, low_precision, widened
 from caffe.proto import caffe_pb2
 
 Tensors = tuple[torch.Tensor, ...]
+
+_MOST_INFERRED = 10_000
+_inferred: dict[object, list[Shape]] = {}
+"""Tops' shapes of built-in layers by type, parameters and bottoms: a deep net is many times the same few layers."""
 
 
 @dataclass
@@ -43,6 +47,8 @@ class TensorLayer(Layer):
     num_tops: ClassVar[Count] = 1
     differentiable: ClassVar[bool] = True
     """Whether ``compute`` has a gradient at all (ArgMax and the like have none)."""
+    keeps_shape: ClassVar[bool] = False
+    """Whether the top has bottom 0's shape wherever ``check`` passes: then nothing is run to find it out."""
     zero_gradient: ClassVar[tuple[int, ...]] = ()
     """Bottoms that layers with parameters may have made, but whose gradient is 0: regions, masks, weights."""
     full_precision: ClassVar[bool] = False
@@ -79,9 +85,31 @@ class TensorLayer(Layer):
 
     def infer(self, *shapes: Shape) -> Sequence[Shape]:
         """The tops' shapes; only layers whose tops depend on values override it."""
-        with torch.no_grad():
-            metas = [torch.empty(s, device="meta") for s in (*shapes, *(b.shape for b in self.blobs))]
-            return [tuple(top.shape) for top in as_tuple(self.compute(*metas))]
+        if self.keeps_shape:
+            return [shapes[0]]
+        params = tuple(b.shape for b in self.blobs)
+        key = None
+        if type(self).__module__.startswith("caffe.layers."):  # a user's layer may depend on anything
+            key = (type(self), self._alike, shapes, params, self.top_count)
+        if key not in _inferred:
+            with torch.no_grad():
+                metas = [torch.empty(s, device="meta") for s in (*shapes, *params)]
+                found = [tuple(top.shape) for top in as_tuple(self.compute(*metas))]
+            if key is None:
+                return found
+            if len(_inferred) >= _MOST_INFERRED:
+                _inferred.clear()
+            _inferred[key] = found
+        return _inferred[key]
+
+    @cached_property
+    def _alike(self) -> bytes:
+        """What of its parameters a layer shares with those that compute the same."""
+        param = caffe_pb2.LayerParameter()
+        param.CopyFrom(self.param)
+        for name in ("name", "bottom", "top", "param", "include", "exclude", "blobs"):
+            param.ClearField(name)
+        return param.SerializeToString(deterministic=True)
 
     # What the net calls
 

@@ -14,6 +14,7 @@ class AbsVal(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``AbsVal``.
     """
 
+    keeps_shape = True
     in_place = False
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:

@@ -22,6 +22,8 @@ class Dropout(TensorLayer):
     Source: BVLC ``Dropout``; Srivastava et al. 2014.
     """
 
+    keeps_shape = True
+
     def check(self, shape: Shape) -> None:
         ratio = self.param.dropout_param.dropout_ratio
         if not 0 <= ratio < 1:

@@ -15,5 +15,7 @@ class ELU(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``ELU``; Clevert et al. 2015.
     """
 
+    keeps_shape = True
+
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         return F.elu(x, self.param.elu_param.alpha)

@@ -14,6 +14,7 @@ class HardSigmoid(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there).
     """
 
+    keeps_shape = True
     origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ class HardSwish(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there); Howard et al. 2019.
     """
 
+    keeps_shape = True
     origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,8 @@ class Power(TensorLayer):
     Source: BVLC ``Power``.
     """
 
+    keeps_shape = True
+
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         p = self.param.power_param
         if p.power * p.scale == 0:

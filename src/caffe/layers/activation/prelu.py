@@ -18,6 +18,8 @@ class PReLU(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``PReLU``; He et al. 2015.
     """
 
+    keeps_shape = True
+
     def check(self, shape: Shape) -> None:
         if len(shape) < 2:
             raise self.shape_error(f"needs a bottom of at least 2 axes (N × C × …); got shape {list(shape)}")

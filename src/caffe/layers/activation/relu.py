@@ -21,6 +21,7 @@ class ReLU(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``ReLU``; Nair & Hinton 2010; synopsys-caffe.
     """
 
+    keeps_shape = True
     num_bottoms = (1, 2)
     no_gradient = (1,)
 

@@ -14,5 +14,7 @@ class Sigmoid(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``Sigmoid``.
     """
 
+    keeps_shape = True
+
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid(x)

@@ -15,6 +15,8 @@ class Swish(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``Swish``; Ramachandran et al. 2017.
     """
 
+    keeps_shape = True
+
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         beta = self.param.swish_param.beta
         return F.silu(x) if beta == 1 else x * torch.sigmoid(x * beta)

@@ -14,5 +14,7 @@ class TanH(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``TanH``.
     """
 
+    keeps_shape = True
+
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         return torch.tanh(x)

@@ -48,6 +48,8 @@ class InnerProduct(TensorLayer):
     ) -> torch.Tensor:
         p = self.param.inner_product_param
         axis = self.axis(p.axis, x.shape)
+        if x.is_meta:
+            return x.new_empty(*x.shape[:axis], p.num_output)
         if (
             axis == 1
             and weight.requires_grad

@@ -22,6 +22,7 @@ class Scale(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``Scale``.
     """
 
+    keeps_shape = True
     num_bottoms = (1, 2)
 
     _trailing: int  # axes of x behind those of s

@@ -28,6 +28,8 @@ class LRN(TensorLayer):
     Differs from Caffe: ``engine`` chooses nothing. Source: BVLC ``LRN``; Krizhevsky et al. 2012.
     """
 
+    keeps_shape = True
+
     def check(self, shape: Shape) -> None:
         p = self.param.lrn_param
         if p.local_size % 2 != 1:

@@ -42,4 +42,9 @@ class Concat(TensorLayer):
     def compute(self, *bottoms: torch.Tensor) -> torch.Tensor:
         if len(bottoms) == 1:
             return bottoms[0]
-        return torch.cat(bottoms, self._at(tuple(bottoms[0].shape)))
+        axis = self._at(tuple(bottoms[0].shape))
+        if bottoms[0].is_meta:
+            shape = list(bottoms[0].shape)
+            shape[axis] = sum(x.shape[axis] for x in bottoms)
+            return bottoms[0].new_empty(shape)
+        return torch.cat(bottoms, axis)

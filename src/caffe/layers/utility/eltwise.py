@@ -28,6 +28,7 @@ class Eltwise(TensorLayer):
     Source: BVLC ``Eltwise``.
     """
 
+    keeps_shape = True
     num_bottoms = (1, None)
 
     @property
