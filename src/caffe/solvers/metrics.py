@@ -62,8 +62,10 @@ class Metrics(Callback):
     def _write(self, row: dict[str, Any]) -> None:
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
-        columns = {"NumIters": row["iter"], "Seconds": row["seconds"], "LearningRate": row["lr"]}
-        columns.update(flat(row["outputs"]))
+        columns = {"NumIters": row["iter"], "Seconds": row["seconds"], "LearningRate": f"{row['lr']:.7g}"}
+        columns.update(
+            {name: f"{value:.7g}" for name, value in flat(row["outputs"]).items()}
+        )  # float32's digits
         name = row["kind"] if not row.get("net") else f"{row['kind']}{row['net']}"
         if name not in self._csv:
             file: TextIO = Path(f"{self._prefix}_{name}.csv").open("w", newline="", encoding="utf-8")  # noqa: SIM115
