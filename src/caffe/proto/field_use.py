@@ -32,7 +32,7 @@ _MESSAGES = {
     "deformable_convolution_param": "DeformableConvolution",
     "depth_to_space_param": "DepthToSpace SpaceToDepth",
     "detection_group_accuracy_param": "DetectionGroupAccuracy DetectionGroupLoss",
-    "filter_param": "",  # channel pruning's Filter, not BVLC's
+    "filter_param": "Filter",
     "focal_loss_param": "FocalLoss MultiBoxFocalLoss",
     "gather_param": "",  # Synopsys' Gather, not yjxiong's
     "largemargin_inner_product_param": "LargeMarginInnerProduct",

@@ -89,6 +89,7 @@ CASES = [
     ],
     softmax("softmax_loss_normalize_true", "loss_param { normalize: true ignore_label: 1 }"),
     softmax("softmax_loss_normalize_false", "loss_param { normalize: false ignore_label: 1 }"),
+    softmax("softmax_loss_terms", "loss_param { ignore_label: 1 }", tops=3),
     Case(
         "softmax_loss_axis", 'type: "SoftmaxWithLoss" softmax_param { axis: 2 }', [(3, 2, 5), labels(5, 3, 2)]
     ),

@@ -230,6 +230,7 @@ CASES = [
         'type: "SmoothL1Loss" smooth_l1_loss_param { sigma: 3 abssum: false }',
         [(3, 4, 2)] * 4,
     ),
+    Case("smooth_l1_each", 'type: "SmoothL1Loss"', [(3, 4, 2), (3, 4, 2)], tops=2),
     Case("smooth_l1_weights", 'type: "SmoothL1Loss"', [(3, 4, 2)] * 4, gradcheck=False),
     Case("smooth_l1_turn_point", 'type: "SmoothL1Loss" smoothl1_param { turn_point: 0.5 }', [(3, 4), (3, 4)]),
     Case("bn_segnet", 'type: "BN" bn_param { scale_filler { value: 2 } }', [(4, 3, 2, 5)], phase="TEST"),

@@ -58,6 +58,12 @@ CASES = [
     eltwise("eltwise_max", "operation: MAX", X, X, X),
     Case("filter", 'type: "Filter"', [(5, 3, 2), (5, 4), exact([1, 0, -2, 0.5, 0])], tops=2),
     Case("filter_selector_4d", 'type: "Filter"', [(3, 4), exact([[[0]], [[1]], [[1]]])]),
+    Case(
+        "filter_channels",
+        'type: "Filter" filter_param { num_output: 2 }',
+        [(3, 4, 5)],
+        params={0: exact([0, 1, 0, 1])},
+    ),
     Case("filter_nothing", 'type: "Filter"', [(3, 4), exact([0, 0, 0])]),
     Case("flatten", 'type: "Flatten"', [X]),
     Case("flatten_axes", 'type: "Flatten" flatten_param { axis: -3 end_axis: 2 }', [X]),

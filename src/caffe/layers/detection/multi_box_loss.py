@@ -82,7 +82,7 @@ class MultiBoxLoss(TensorLayer):
         if self.param.loss_param.normalization == Loss.PRE_FIXED:
             raise self.error("must be VALID, FULL, BATCH_SIZE or NONE; got PRE_FIXED", field="normalization")
         size = prior[2] if len(prior) > 2 else 0
-        if len(prior) < 3 or prior[1] != 2 or size % 4 or len(truth) != 4 or truth[3] != 8:
+        if len(prior) < 3 or prior[1] != 2 or size % 4 or len(truth) != 4 or np.prod(truth) < 8 * truth[2]:
             raise self.shape_error(
                 f"priors must be 1×2×P·4 and annotations 1×1×M×8; got {list(prior)} and {list(truth)}"
             )
@@ -140,6 +140,8 @@ class MultiBoxLoss(TensorLayer):
         decoded = None
         if not p.use_prior_for_matching or (p.HasField("nms_param") and not p.use_prior_for_nms):
             decoded = boxes.decode(loc, priors[:, None], encoded, p.code_type).float().cpu().numpy()
+        if truth.shape[3] != 8:  # random values in benchmarks: the first M·8 of them, as in the original
+            truth = truth.flatten()[: 8 * truth.shape[2]]
         found = _multibox.truths(truth.float().cpu().numpy().reshape(-1, 8), len(loc), p.use_difficult_gt)
         for i, of_image in enumerate(found):
             if p.map_object_to_agnostic:

@@ -17,14 +17,16 @@ class SmoothL1Loss(TensorLayer):
     and 1, which are all that anybody uses, both are the same. ``smoothl1_param { turn_point }`` (happynear):
     σ² = 1 / turn_point.
 
-    bottom: a (N × …), b, [w_in], [w_out], all of a's shape. top: L, a single number.
+    bottom: a (N × …), b, [w_in], [w_out], all of a's shape. top: L, a single number; optionally (cascade-rcnn) each
+    place's loss, summed over channels (N × 1 × H × W), without gradient.
     Differs from Caffe: jolibrain's layer ignores w_out, this one does not.
-    Source: rbgirshick/caffe-fast-rcnn, weiliu89/caffe (SSD), Synopsys, jolibrain/caffe ``SmoothL1Loss``;
-    Girshick 2015.
+    Source: rbgirshick/caffe-fast-rcnn, weiliu89/caffe (SSD), zhaoweicai/cascade-rcnn, Synopsys, jolibrain/caffe
+    ``SmoothL1Loss``; Girshick 2015.
     """
 
     origin = "rbgirshick/caffe-fast-rcnn, weiliu89/caffe (SSD)"
     num_bottoms = (2, 4)
+    num_tops = (1, 2)
     is_loss = True
     auto_tops = True
     zero_gradient = (2, 3)
@@ -43,6 +45,8 @@ class SmoothL1Loss(TensorLayer):
             raise self.error(f"must be above 0; got {p.smoothl1_param.turn_point:g}", field="turn_point")
         if not a:
             raise self.shape_error("bottom 0 must have at least 1 axis; got a single number")
+        if self.top_count > 1 and len(a) < 2:
+            raise self.shape_error(f"bottom 0 must have at least 2 axes; got shape {list(a)}")
         for i, other in enumerate(others, 1):
             if other != a and (len(other) < 1 or other[0] != a[0] or _count(other) != _count(a)):
                 raise self.shape_error(f"bottom {i} must have bottom 0's shape {list(a)}; got {list(other)}")
@@ -53,7 +57,7 @@ class SmoothL1Loss(TensorLayer):
         b: torch.Tensor,
         inside: torch.Tensor | None = None,
         outside: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         p = self.param.smooth_l1_loss_param
         if self.param.HasField("smoothl1_param"):
             beta = self.param.smoothl1_param.turn_point
@@ -70,7 +74,11 @@ class SmoothL1Loss(TensorLayer):
         total = errors.sum()
         if outside is not None and p.abssum:
             total = total + (errors.abs().sum() - total).detach()
-        return total / a.shape[0]
+        loss = total / a.shape[0]
+        if self.top_count == 1:
+            return loss
+        each = errors.detach().sum(1, keepdim=True)
+        return loss, each.reshape(*each.shape, *(1,) * (4 - a.dim()))
 
 
 def _count(shape: Shape) -> int:

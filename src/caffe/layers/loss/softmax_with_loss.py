@@ -31,15 +31,16 @@ class _Loss(torch.autograd.Function):
         divisor: torch.Tensor | float,
         axis: int,
         smoothing: float,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         probs = torch.softmax(scores, axis)
         found = probs.gather(axis, index).clamp_(min=_LEAST).log_()
         if weight is not None:
             found *= weight
         ctx.save_for_backward(probs, index, weight)
         ctx.divisor, ctx.axis, ctx.smoothing = divisor, axis, smoothing
-        ctx.mark_non_differentiable(probs)
-        return found.sum() / -divisor, probs
+        total, each = found.sum() / -divisor, found.neg_()
+        ctx.mark_non_differentiable(probs, each)
+        return total, probs, each
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -67,14 +68,17 @@ class SoftmaxWithLoss(LossLayer):
     least 1.18e-38 (the smallest normal float32).
 
     Forks: ``weight_by_label_freqs`` (SegNet) multiplies each label's term by its class's ``class_weighting``;
-    ``label_smoothing`` ε (NVIDIA, Intel) moves ε of each label to all classes alike, in the gradient only.
+    ``label_smoothing`` ε (NVIDIA, Intel) moves ε of each label to all classes alike, in the gradient only;
+    a third top (cascade-rcnn) is each label's term, not divided by Z.
 
     bottom: scores x (… × C at ``softmax_param.axis`` × …); labels, as many as scores without that axis, from
-    0 to C - 1. top: L (scalar); optionally the softmax, of x's shape, without a gradient of its own.
-    Differs from Caffe: labels outside the classes are an error. Source: BVLC ``SoftmaxWithLoss``.
+    0 to C - 1. top: L (scalar); optionally the softmax, of x's shape, and the terms, of the labels' shape,
+    without a gradient of their own.
+    Differs from Caffe: labels outside the classes are an error.
+    Source: BVLC ``SoftmaxWithLoss``, zhaoweicai/cascade-rcnn.
     """
 
-    num_tops = (1, 2)
+    num_tops = (1, 3)
 
     def check(self, scores: Shape, labels: Shape) -> None:
         axis = self.axis(self.param.softmax_param.axis, scores)
@@ -97,7 +101,7 @@ class SoftmaxWithLoss(LossLayer):
             weight = scores.new_tensor(list(p.class_weighting))[index]
             weight = weight if counted is None else weight * counted
         loss: torch.Tensor
-        loss, probs = _Loss.apply(scores, index, weight, divisor, axis, p.label_smoothing)  # type: ignore[no-untyped-call]
+        loss, probs, each = _Loss.apply(scores, index, weight, divisor, axis, p.label_smoothing)  # type: ignore[no-untyped-call]
         if self.top_count < 2:
             return loss
-        return loss, probs
+        return (loss, probs, each.reshape(labels.shape))[: self.top_count]
