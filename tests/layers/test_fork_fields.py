@@ -240,6 +240,19 @@ def test_batch_norm_of_nvidia_moves_its_statistics_to_the_batch() -> None:
     assert blobs[2] == [1]
 
 
+def test_batch_norm_of_nvidia_has_its_own_rates(tmp_path: Path) -> None:
+    file = tmp_path / "net.prototxt"
+    file.write_text(
+        'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } } }\n'
+        'layer { name: "n" type: "BatchNorm" bottom: "x" top: "y" param { lr_mult: 1 } param { lr_mult: 2 }\n'
+        "  batch_norm_param { scale_filler { value: 2 } bias_filler { value: 1 } } }\n"
+    )
+    net = caffe.Net(str(file), caffe.TRAIN)
+    layer = net.layers[1]
+    assert [(p.lr_mult, p.decay_mult) for p in layer.param.param] == [(0, 0)] * 3 + [(1, 1)] * 2
+    assert [float(b.data[0]) for b in layer.blobs] == [0, 0, 1, 2, 1]
+
+
 def test_batch_norm_of_nvidia_takes_the_first_batch_as_it_is() -> None:
     x = array(2, 3, 4, 5)
     _, blobs = run('type: "BatchNorm" batch_norm_param { scale_bias: true }', x, {}, "TRAIN")

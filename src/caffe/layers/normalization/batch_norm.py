@@ -25,7 +25,8 @@ class BatchNorm(TensorLayer):
     blobs: sum of means (C), sum of variances (C), sum of weights (1), which the solver leaves alone; with
     NVIDIA's ``scale_bias`` (or a filler of them) also scale and bias (C each), learned.
     Forks: with ``scale_bias`` the statistics are NVIDIA's: λ·mean + (1 − λ)·batch's, the first batch's as they
-    are, the variance not corrected, the third blob 1; TEST always uses them; eps is at least 1e-5. ``relu`` puts a ReLU behind it
+    are, the variance not corrected, the third blob 1; TEST always uses them; eps is
+    at least 1e-5, and the rates (``param``) are 0 for statistics, 1 for scale and bias. ``relu`` puts a ReLU behind it
     (Intel). Without ``add_eps_before_sqrt`` (Synopsys) the divisor is √var + eps.
     Differs from Caffe: NVIDIA takes the first two batches' statistics as they are, also of loaded weights.
     Source: BVLC ``BatchNorm``; NVIDIA/caffe; Ioffe & Szegedy 2015.
@@ -36,11 +37,20 @@ class BatchNorm(TensorLayer):
     plain = True
     """Whether it is BVLC's: three blobs, eps under the root, nothing behind it."""
 
+    def __init__(self, param: caffe_pb2.LayerParameter) -> None:
+        p = param.batch_norm_param
+        # a bias_filler with a filler is Intel's
+        self._scaled = (
+            p.scale_bias
+            or p.HasField("scale_filler")
+            or (p.HasField("bias_filler") and not p.HasField("filler"))
+        )
+        super().__init__(_nvidia_rates(param) if self._scaled else param)
+
     def check(self, shape: Shape) -> None:
         if not shape:
             raise self.shape_error("the bottom must have at least 1 axis; got a scalar")
         p = self.param.batch_norm_param
-        self._scaled = p.scale_bias or p.HasField("scale_filler") or self._bias_given()
         self.plain = not (self._scaled or p.relu) and p.add_eps_before_sqrt
         given = p.HasField("use_global_stats")
         self._global = p.use_global_stats if given else self.phase == caffe_pb2.TEST
@@ -55,10 +65,6 @@ class BatchNorm(TensorLayer):
                 f" {self.blobs[0].shape[0]}",
                 fix="Keep the number of channels (axis 1) that the net was built for",
             )
-
-    def _bias_given(self) -> bool:
-        p = self.param.batch_norm_param
-        return p.HasField("bias_filler") and not p.HasField("filler")  # with filler it is Intel's
 
     def declare(self, shape: Shape) -> list[BlobSpec]:
         p, channels = self.param.batch_norm_param, shape[1] if len(shape) > 1 else 1
@@ -133,3 +139,14 @@ class BatchNorm(TensorLayer):
             moved = total / weight * fraction + value * (1 - fraction)
             total.copy_(torch.where(none_yet, value, moved))
         weight.fill_(1)
+
+
+def _nvidia_rates(param: caffe_pb2.LayerParameter) -> caffe_pb2.LayerParameter:
+    """A copy with NVIDIA's rates, whatever the file says: 0 for statistics, 1 for scale and bias."""
+    changed = caffe_pb2.LayerParameter()
+    changed.CopyFrom(param)
+    while len(changed.param) < 5:
+        changed.param.add()
+    for i, spec in enumerate(changed.param):
+        spec.lr_mult = spec.decay_mult = float(i > 2)
+    return changed
