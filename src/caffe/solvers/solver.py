@@ -149,11 +149,13 @@ class Solver:
             else:
                 loss = loss + self.net.forward_loss()
                 self.net._backward()
-        return loss / self.param.iter_size
+        return loss / self.param.iter_size if self.param.iter_size > 1 else loss
 
     def _smooth(self, loss: torch.Tensor | float) -> None:
         size = self.param.average_loss
-        if len(self._losses) < size:
+        if size == 1:
+            self._losses, self._smoothed = [loss], loss
+        elif len(self._losses) < size:
             self._losses.append(loss)
             count = len(self._losses)
             self._smoothed = (self._smoothed * (count - 1) + loss) / count
