@@ -41,6 +41,19 @@ def test_each_place_of_the_smooth_l1_loss() -> None:
     np.testing.assert_allclose(tops["loss"], terms.sum() / 2, rtol=1e-5)
 
 
+def test_gradient_of_heatmaps() -> None:
+    n = caffe.NetSpec()
+    n.x, n.y = input_of(X), input_of(X)
+    n.moved = L.Power(n.x, scale=2)
+    n.loss = L.EuclideanLossHeatmap(n.moved, n.y, loss_weight=3)
+    param = n.to_proto()
+    param.force_backward = True
+    net = caffe.Net(param, caffe.TRAIN)
+    np.testing.assert_allclose(net.forward(x=X, y=X / 2)["loss"], np.square(1.5 * X).mean(), rtol=1e-5)
+    net.backward()
+    np.testing.assert_allclose(net.blobs["moved"].diff, 3 * 1.5 * X, rtol=1e-5)
+
+
 def pruned(**settings: object) -> caffe.Net:
     n = caffe.NetSpec()
     n.x = input_of(X)

@@ -99,4 +99,10 @@ CASES = [
         [(3, 4), labels(4, 3)],
         in_place=False,
     ),
+    Case(
+        "euclidean_loss_heatmap",
+        'type: "EuclideanLossHeatmap"',
+        [(2, 3, 4, 5), (2, 3, 4, 5), (2, 3, 8, 10)],
+        gradcheck=False,
+    ),
 ]
