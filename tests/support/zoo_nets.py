@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
@@ -16,7 +16,6 @@ import torch
 
 import caffe
 from caffe import fillers, layer_factory
-from caffe.blob import Shape
 from caffe.errors import CaffeError
 from caffe.formats import prototxt
 from caffe.net import build
@@ -57,6 +56,7 @@ USUAL = {
     "segnet": (3, 360, 480),
     "ocr": (3, 32, 280),
     "facealignment": (3, 39, 39),
+    "vdsr": (1, 41, 41),
 }
 """Channels, height and width by a word in the path, where a data layer says nothing."""
 TRIES = 8
@@ -74,6 +74,8 @@ class Outcome:
     reason: str = ""
     stand_ins: bool = False
     """Whether it builds only with stand-ins for Python layers whose code is not in the zoo."""
+    refused: list[str] = field(default_factory=list)
+    """Gradients that the net asks for and a layer refuses."""
 
 
 class ZooStandIn(TensorLayer):
@@ -99,24 +101,9 @@ def files(zoo: Path) -> Iterator[Path]:
 
 @contextmanager
 def only_shapes() -> Iterator[None]:
-    """Parameters are left unfilled, and layers that are alike infer their shapes once."""
-    known: dict[object, Sequence[Shape]] = {}
-    infer = TensorLayer.infer
-
-    def infer_once(self: TensorLayer, *shapes: Shape) -> Sequence[Shape]:
-        param = caffe_pb2.LayerParameter()
-        param.CopyFrom(self.param)
-        for field in ("name", "bottom", "top", "param", "include", "exclude"):
-            param.ClearField(field)
-        counts = (self.bottom_count, self.top_count, tuple(blob.shape for blob in self.blobs))
-        key = (param.SerializeToString(), shapes, counts)
-        if key not in known:
-            known[key] = infer(self, *shapes)
-        return known[key]
-
+    """Parameters are left unfilled, and the Python layers' stand-in is known."""
     with (
-        mock.patch.object(fillers, "fill", lambda *_: None),
-        mock.patch.object(TensorLayer, "infer", infer_once),
+        fillers.deferred(),
         mock.patch.dict(layer_factory._registered, {"ZooStandIn": ZooStandIn}),
     ):
         yield
@@ -152,15 +139,16 @@ def try_file(path: Path, zoo: Path) -> Outcome:
         found = prototxt.read_net(path)
     except CaffeError as error:
         return Outcome(name, kind, False, False, str(error))
-    reasons = []
+    reasons: list[str] = []
+    refused: list[str] = []
     own = [
         layer.python_param.module for layer in found.param.layer if layer.type == "Python" and layer.bottom
     ]
     stand_ins = not all(_importable(module) for module in own)
     for phase in (caffe.TEST,) if "input" in text and "phase" not in text else (caffe.TRAIN, caffe.TEST):
-        reason = _build(found, phase, dense=bool(DENSE.search(text)))
+        reason = _build(found, phase, bool(DENSE.search(text)), refused)
         if not reason:
-            return Outcome(name, kind, True, True, stand_ins=stand_ins)
+            return Outcome(name, kind, True, True, stand_ins=stand_ins, refused=refused)
         reasons.append(reason)
     return Outcome(name, kind, True, False, max(reasons, key=_line))
 
@@ -170,8 +158,20 @@ def _line(reason: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def _build(definition: prototxt.NetFile, phase: int, dense: bool) -> str:
+def _refused(net: caffe.Net) -> list[str]:
+    return [
+        f"layer '{step.name}' ({step.layer.type}): bottom {i}"
+        for step in net.steps
+        if step.needs_backward
+        for i in step.layer.no_gradient
+        if i < len(step.bottom) and step.propagate_down[i]
+    ]
+
+
+def _build(definition: prototxt.NetFile, phase: int, dense: bool, refused: list[str]) -> str:
     """Build a net for a phase with its data replaced; returns why it does not, or nothing.
+
+    ``refused`` is added to by the gradients that its layers would refuse.
 
     Where shapes had to be guessed, others are tried too; the reason is then of the guess that got furthest.
     """
@@ -185,7 +185,9 @@ def _build(definition: prototxt.NetFile, phase: int, dense: bool) -> str:
             try:
                 found = build.read(found)
                 data = _replace_data(found, phase, label_map, size, guesses)
-                caffe.Net(found, phase).close()
+                net = caffe.Net(found, phase)
+                refused.extend(_refused(net))
+                net.close()
                 return ""
             except CaffeError as error:
                 reasons.append(str(error))
@@ -205,8 +207,10 @@ def _replace_data(
     state = caffe_pb2.NetState(phase=phase)
     shapes: dict[str, list[int]] = {}
     for layer in found.param.layer:
-        layer.detection_output_param.ClearField("save_output_param")
-        layer.detection_evaluate_param.ClearField("name_size_file")
+        if layer.HasField("detection_output_param"):
+            layer.detection_output_param.ClearField("save_output_param")
+        if layer.HasField("detection_evaluate_param"):
+            layer.detection_evaluate_param.ClearField("name_size_file")
         if not included(layer, state):
             continue
         python = False
@@ -217,13 +221,15 @@ def _replace_data(
             shapes.update({top: [] for top in layer.top if layer.bottom})
         if layer.type not in DATA:
             continue
+        made = caffe_pb2.LayerParameter(name=layer.name, type="Input", top=layer.top)
         for i, top in enumerate(layer.top):
             shapes[top] = guesses.get(top) or _shape(layer, i, label_map, size, found.file or "")
             if python and len(shapes[top]) == 1:  # R-CNN's Python layers give four axes
                 shapes[top] = [*shapes[top], 1, 1, 1]
-            layer.input_param.shape.add().dim.extend(shapes[top])
-        layer.type = "Input"
-        layer.ClearField("transform_param")
+            made.input_param.shape.add().dim.extend(shapes[top])
+        made.include.extend(layer.include)
+        made.exclude.extend(layer.exclude)
+        layer.CopyFrom(made)
     return shapes
 
 
@@ -236,6 +242,11 @@ def _learn(
         times = int(frames.group(2)) // int(frames.group(1))
         guesses.update({top: [shape[0] * times, *shape[1:]] for top, shape in data.items() if shape})
         return bool(data)
+    marks = re.search(r"must be \d+×\d+, a mark for each .*got shape \[(\d+), (\d+)\]", error.message)
+    steps = [int(n) for n in marks.groups()] if marks else []
+    if marks and "data" in data and data["data"][::3] != steps[::-1]:  # images whose columns are the steps
+        guesses["data"] = [steps[1], *data["data"][1:3], steps[0]]
+        return True
     layer = next((layer for layer in found.param.layer if layer.name == error.layer), None)
     stated = [
         [int(n) for n in text.split(",") if n.strip()] for text in re.findall(r"\[([\d, ]*)\]", error.message)
@@ -303,6 +314,14 @@ def _shape(layer: caffe_pb2.LayerParameter, index: int, label_map: bool, size: i
     if detection.short_size or layer.eval_data_param.short_size:
         sides = detection if detection.short_size else layer.eval_data_param
         return [1, 3, sides.short_size, sides.long_size] if index == 0 else [1, 2]
+    if (
+        layer.type == "CPMData"
+    ):  # the image and where its person is; weights and maps of parts, and the background's
+        cpm = layer.cpm_transform_param
+        height, width = cpm.crop_size_y, cpm.crop_size_x
+        if index:
+            return [batch, 2 * (cpm.num_parts + 1), height // cpm.stride, width // cpm.stride]
+        return [batch, 4, height, width]
     video = layer.video_data_param
     if index == 0 and video.source:
         channels = video.num_segments * video.new_length * (2 if video.modality == video.FLOW else 3)
