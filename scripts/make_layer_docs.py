@@ -26,7 +26,7 @@ from harness import Case, layer_parameter, load_cases  # noqa: E402
 
 from caffe.layer import Count, Layer, bounds, describe  # noqa: E402
 from caffe.layer_factory import layer_class, layer_type_list  # noqa: E402
-from caffe.proto import caffe_pb2  # noqa: E402
+from caffe.proto import caffe_pb2, field_use  # noqa: E402
 
 PURPOSES = {
     "data": "Where nets begin: databases, files, memory, inputs, made-up data",
@@ -176,8 +176,12 @@ def _parameters(cls: type[Layer]) -> Iterator[str]:
         yield "## Parameters"
         yield ""
     for field in used:
-        rows = [f for f in field.message_type.fields if f.number < FORKS or _reads(code, f.name)]
-        others = [f"`{f.name}`" for f in field.message_type.fields if f not in rows]
+        fields = {f"{field.name}.{f.name}": f for f in field.message_type.fields}
+        rows = [f for path, f in fields.items() if _computes(cls, path, f.number, _reads(code, f.name))]
+        others: dict[str, list[str]] = {}
+        for path, f in fields.items():
+            if f not in rows:
+                others.setdefault(field_use.fate(path), []).append(f"`{f.name}`")
         yield f"`{field.name}` ({field.message_type.name})"
         yield ""
         if rows:
@@ -188,9 +192,19 @@ def _parameters(cls: type[Layer]) -> Iterator[str]:
                 comment = _cell(comments.get(row.name, ""))
                 yield f"| `{row.name}` | {_type(row)} | {_default(row)} | {comment} |"
             yield ""
-        if others:
-            yield f"Read, but without effect on this layer: {', '.join(others)}."
+        for fate, names in sorted(others.items(), reverse=True):
+            yield f"Known, but {fate} for this layer: {', '.join(names)}."
             yield ""
+
+
+def _computes(cls: type[Layer], path: str, number: int, read: bool) -> bool:
+    """Whether the layer computes by a field."""
+    if field_use.fate(path) == "with a warning":
+        return False
+    known = field_use.READ.get(path)
+    if known is not None:
+        return cls.__name__ in known
+    return path not in field_use.UNREAD and (number < FORKS or read)
 
 
 def _reads(code: str, name: str) -> bool:

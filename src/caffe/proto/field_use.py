@@ -285,6 +285,13 @@ def harmless(path: str) -> bool:
     return path in _MORE_HARMLESS or path.split(".")[-1] in _HARMLESS
 
 
+def fate(path: str) -> str:
+    """What becomes of a fork's field on layers that do not compute by it, in words."""
+    if harmless(path):
+        return "without effect"
+    return "with a warning" if path in _RANDOM else "an error"
+
+
 def check_fields(param: caffe_pb2.LayerParameter) -> None:
     """Raise LayerError where a layer's parameters hold a fork's field that its type does not compute by.
 
