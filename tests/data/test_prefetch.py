@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from typing import Any
 
@@ -116,3 +119,32 @@ def test_closed_while_full_and_while_empty() -> None:
         prefetcher.close()
         prefetcher.close()
     assert prefetching() == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_locks_of_lost_threads() -> None:
+    prefetcher = Prefetcher(Numbers(), depth=2, threads=1)
+    value(prefetcher)
+    crew = prefetcher._crew
+    assert crew is not None
+    taken, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with crew._changed:  # as a thread does that is just taking from the queue
+            taken.set()
+            over.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        crew.stop()  # what the end of a prefetcher calls
+        os._exit(0 if value(prefetcher) == 1 else 1)
+    over.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+    assert value(prefetcher) == 1
+    prefetcher.close()

@@ -168,6 +168,12 @@ class _Crew:
             if thread is not threading.current_thread():
                 thread.join()
 
+    def abandon(self) -> None:
+        """In a forked process: the threads are not there, and a lock that one held would stay locked."""
+        self._changed = threading.Condition()
+        self._stopped = True
+        self._threads = []
+
     def _work(self) -> None:
         while True:
             with self._planning:
@@ -229,10 +235,14 @@ def _release_readers() -> None:
         _held.pop().release()
 
 
+def _abandon_crews() -> None:
+    _release_readers()
+    for crew in list(_crews):
+        crew.abandon()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_hold_readers, after_in_parent=_release_readers, after_in_child=_release_readers
-    )
+    os.register_at_fork(before=_hold_readers, after_in_parent=_release_readers, after_in_child=_abandon_crews)
 
 
 class _Block(np.ndarray[Any, Any]):
