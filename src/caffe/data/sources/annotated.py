@@ -51,14 +51,11 @@ class AnnotatedBatches(RecordBatches):
         seed: int = 0,
         share: Share | None = None,
         skip: bool = False,
-        start: int = 0,
     ) -> None:
         self.param = param
         self.samplers = list(samplers)
         self.emit = param.emit_constraint if param.HasField("emit_constraint") else None
-        super().__init__(
-            path, backend, batch_size, transformer, seed=seed, share=share, skip=skip, start=start
-        )
+        super().__init__(path, backend, batch_size, transformer, seed=seed, share=share, skip=skip)
         if annotated is not None:
             self.annotated = annotated
 

@@ -31,7 +31,6 @@ class RecordBatches(ImageBatches):
         seed: int = 0,
         share: Share | None = None,
         skip: bool = False,
-        start: int = 0,
     ) -> None:
         super().__init__(batch_size, transformer, seed, share or Share(), skip)
         self._path, self._backend = path, backend
@@ -40,9 +39,6 @@ class RecordBatches(ImageBatches):
         self.first = self._first()
         """The record that the shapes of the tops come from."""
         self._stackable = not transformer.augmentations and not self.first.encoded
-        for _ in range(start // 1000):
-            self._cursor.take(1000)
-        self._cursor.take(start % 1000)
 
     def _first(self) -> Datum:
         cursor = self._database.cursor()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from caffe import logs
 from caffe.data.prefetch import BatchSource
 from caffe.data.sources.records import RecordBatches
 from caffe.data.transform import Transformer
@@ -20,9 +21,11 @@ class Data(PrefetchingLayer):
     With n workers, each reads every n-th record. Records of different shapes need ``batch_size: 1`` or a
     crop. A damaged record is an error, or with ``skip_damaged`` replaced by the next good one and counted.
 
+    ``rand_skip`` does nothing, as in Caffe 1.0, and a warning says so. (Releases before 1.0 began at a random
+    record; ImageData still does.)
+
     Differs from Caffe: two nets may read one database at the same time; the order of batches and the random
-    crops depend on the seed only; ``rand_skip`` holds (Caffe 1.0 reads it and does nothing); vector labels;
-    ``skip_damaged``.
+    crops depend on the seed only; vector labels; ``skip_damaged``.
 
     Source: BVLC ``Data``.
     """
@@ -37,16 +40,18 @@ class Data(PrefetchingLayer):
         transformer = Transformer(self.param.transform_param, self.phase)
         if param.force_encoded_color:
             transformer.color = True
-        seed = draw_seed() if transformer.random or param.rand_skip else 0
+        if param.rand_skip:
+            logs.warning(
+                f"Layer '{self.name}' ({self.type}): data_param.rand_skip has no effect, as in Caffe 1.0"
+            )
         source = RecordBatches(
             param.source,
             caffe_pb2.DataParameter.DB.Name(param.backend),
             batch_size,
             transformer,
-            seed=seed,
+            seed=draw_seed() if transformer.random else 0,
             share=self.share(),
             skip=param.skip_damaged,
-            start=seed % param.rand_skip if param.rand_skip else 0,
         )
         self._encoded = bool(source.first.encoded)
         image, labels = source.read_first()
