@@ -81,3 +81,39 @@ def test_channels_that_a_filter_keeps() -> None:
 def test_filters_that_cannot_be(settings: dict[str, object], message: str) -> None:
     with pytest.raises(CaffeError, match=message):
         pruned(**settings)
+
+
+def masks_found(found: np.ndarray, truth: np.ndarray) -> list[float]:
+    n = caffe.NetSpec()
+    n.found, n.truth = input_of(found), input_of(truth)
+    n.shares = L.SegmentationEvaluate(
+        n.found, n.truth, segmentation_evaluate_param={"num_classes": 4, "threshold": 0.3}
+    )
+    return caffe.Net(n, caffe.TEST).forward(found=found, truth=truth)["shares"][0, 0, 0].tolist()
+
+
+def test_masks_that_are_found() -> None:
+    """Half of a square, all of it, one that is not there, none where none is."""
+    truth = np.zeros((1, 4, 8, 12), np.float32)
+    truth[0, :2, 2:6, 4:8] = 1
+    found = np.zeros_like(truth)
+    found[0, 0, 2:6, 4:6] = 0.9
+    found[0, 1, 2:6, 4:8] = 0.31
+    found[0, 2, :2] = 1
+    assert masks_found(found, truth) == [0.5, 1, 0, 0]
+    found[0, 1] *= 2
+    assert masks_found(found[:, :, ::2, ::2], truth)[1:] == [1, -1, -1]
+
+
+def test_rates_of_statistics_in_nvidias_form() -> None:
+    """With a scale of its own BatchNorm sets the rates of its statistics to 0, whatever the prototxt says."""
+    n = caffe.NetSpec()
+    n.x = input_of(X)
+    settings = {"scale_filler": {"type": "constant", "value": 1}}
+    n.y = L.BatchNorm(n.x, param=[{"lr_mult": 1}], batch_norm_param=settings)
+    n.loss = L.Reduction(n.y, loss_weight=1)
+    rates = [param.lr_mult for param in caffe.Net(n, caffe.TRAIN).learnable]
+    assert rates == [0, 0, 0, 1, 1]
+    n.y = L.BatchNorm(n.x, param=[{"lr_mult": 1}])
+    with pytest.raises(LayerError, match="its lr_mult must be 0"):
+        caffe.Net(n, caffe.TRAIN)

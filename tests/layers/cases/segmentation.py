@@ -27,4 +27,10 @@ CASES = [
         [(2, 4, 3, 5), lambda rng: rng.integers(0, 4, (2, 1, 3, 5))],
         gradcheck=False,
     ),
+    Case(
+        "segmentation_evaluate",
+        'type: "SegmentationEvaluate" segmentation_evaluate_param { num_classes: 3 threshold: 0.3 }',
+        [(2, 3, 4, 5), (2, 3, 8, 10)],
+        gradcheck=False,
+    ),
 ]
