@@ -149,10 +149,15 @@ def test_harmless_fields_pass(text: str) -> None:
     assert len(layer.blobs) in (0, 3)
 
 
-def test_random_changes_of_training_data_are_warned_of() -> None:
+@pytest.mark.parametrize(
+    "field",
+    ["img_rand_resize_lower: 240", "distort_param { exposure_upper: 1.5 }", "resize_param { jitter: 0.2 }"],
+)
+def test_random_changes_of_training_data_are_warned_of(field: str) -> None:
     param = caffe_pb2.LayerParameter(name="data", type="Data")
-    param.transform_param.img_rand_resize_lower = 240
-    with pytest.warns(CaffeWarning, match="img_rand_resize_lower"):
+    text_format.Parse(field, param.transform_param)
+    name = field.split(":")[0].split()[-1]
+    with pytest.warns(CaffeWarning, match=rf"layer 'data' \(Data\).*{name}' is a fork's"):
         field_use.check_fields(param)
 
 

@@ -9,11 +9,18 @@ LayerParameter) they are BVLC's and SSD's own, from there on other forks'; from 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from google.protobuf.message import Message
 
 from caffe.errors import CaffeWarning, LayerError, SolverError
 from caffe.proto import caffe_pb2
+
+
+def _names(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
 
 _CONVOLUTIONS = "Convolution Deconvolution ConvolutionDepthwise DepthwiseConvolution"
 _LOSSES = (
@@ -46,17 +53,9 @@ _MESSAGES = {
     "xlu_param": "",  # XLU's fields are relu_param's
 }
 # Messages of a layer's bookkeeping: they change no numbers wherever they are.
-_HARMLESS_MESSAGES = frozenset(
-    [
-        "quantization_param",
-        "split_param",
-        "multinode",
-        "mn_activation_param",
-        "mn_grad_compress_param",
-        "qcodeconfig",
-        "trt_param",
-        "lstm_debug_param",
-    ]
+_HARMLESS_MESSAGES = _names(
+    "quantization_param split_param multinode mn_activation_param mn_grad_compress_param qcodeconfig "
+    "trt_param lstm_debug_param"
 )
 
 # Forks' fields in messages of many forks, by the types that read them.
@@ -87,26 +86,10 @@ _MORE_FIELDS = {
 }
 
 # How something is computed, stored or shown, not what.
-_HARMLESS = frozenset(
-    [
-        "engine",
-        "force_nd_im2col",
-        "conv_algos_override",
-        "cudnn_math_override",
-        "cudnn_convolution_algo_seeker",
-        "conv_algorithm",
-        "fuse",
-        "threads",
-        "parser_threads",
-        "disk_reader_threads",
-        "cache",
-        "precache",
-        "huge_video_dataset",
-        "use_gpu_transform",
-        "display",
-        "verbose",
-        "debug_params",
-    ]
+_HARMLESS = _names(
+    "engine force_nd_im2col conv_algos_override cudnn_math_override cudnn_convolution_algo_seeker "
+    "conv_algorithm fuse threads parser_threads disk_reader_threads cache precache huge_video_dataset "
+    "use_gpu_transform display verbose debug_params"
 )
 _MORE_HARMLESS = frozenset(
     (
@@ -227,25 +210,15 @@ _UNREAD_BY = {
     "ROIPooling": "roi_pooling_param.pad_ratio",
 }
 
+# The same within messages of fields: fillers', and of transform_param.
+_UNREAD_INSIDE = ("filler.diag_val", "filler.alpha", "filler.file")
+_RANDOM_INSIDE = ("distort_param.exposure_lower", "distort_param.exposure_upper", "resize_param.jitter")
+
 # Solvers' fields of forks that change what is learned, or when it ends, and are not followed here.
-_SOLVER = frozenset(
-    [
-        "momentum_policy",  # NVIDIA
-        "weight_decay_policy",
-        "larc",
-        "test_and_snapshot_last_epochs",
-        "test_epoch_size",
-        "test_interval_epoch",
-        "max_epoch",
-        "epoch_size",
-        "local_lr_auto",  # Intel
-        "disabled_update",
-        "test_offset",
-        "stepearly",  # BVLC, summer of 2014
-        "gan_solver",  # Synopsys
-        "clip_value",
-        "plugin",
-    ]
+_SOLVER = _names(
+    "momentum_policy weight_decay_policy larc test_and_snapshot_last_epochs test_epoch_size "
+    "test_interval_epoch max_epoch epoch_size local_lr_auto disabled_update test_offset stepearly "
+    "gan_solver clip_value plugin"
 )
 
 _FIXES = {
@@ -310,17 +283,13 @@ def check_fields(param: caffe_pb2.LayerParameter) -> None:
                 continue
             raise _error(param, name, f"is not read by layers of type {param.type}")
         for path, inner in _changed(name, value):
-            if isinstance(inner, caffe_pb2.FillerParameter):
-                for part, wanted in _changed(path, inner):
-                    if part.split(".")[-1] in ("diag_val", "alpha", "file"):
-                        raise _error(param, part, "is not computed by here", wanted)
+            for part, wanted in _inside(path, inner):
+                if part.endswith(_UNREAD_INSIDE):
+                    raise _error(param, part, "is not computed by here", wanted)
+                if part.endswith(_RANDOM_INSIDE):
+                    _warn(param, part, wanted)
             if path in _RANDOM:
-                warnings.warn(
-                    f"layer '{param.name}' ({param.type}): field '{path}' is a fork's, which is not followed here:"
-                    f" training data will differ; got {str(inner).strip()}",
-                    CaffeWarning,
-                    stacklevel=4,
-                )
+                _warn(param, path, inner)
             elif path == _UNREAD_BY.get(param.type) or path in UNREAD:
                 raise _error(param, path, "is not computed by here", inner)
             elif path in READ and param.type not in READ[path]:
@@ -361,6 +330,22 @@ def _changed(message: str, value: Any) -> Iterator[tuple[str, Any]]:
             or inner != field.default_value
         ):
             yield path, inner
+
+
+def _inside(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The same within a field that is a message, or several."""
+    for message in value if isinstance(value, Sequence) else [value]:
+        if isinstance(message, Message):
+            yield from _changed(path, message)
+
+
+def _warn(param: caffe_pb2.LayerParameter, path: str, value: Any) -> None:
+    warnings.warn(
+        f"layer '{param.name}' ({param.type}): field '{path}' is a fork's, which is not followed here:"
+        f" training data will differ; got {' '.join(str(value).split())}",
+        CaffeWarning,
+        stacklevel=5,
+    )
 
 
 def _is_of_a_fork(path: str) -> bool:
