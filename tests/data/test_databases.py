@@ -125,20 +125,23 @@ def test_what_exists_stays(tmp_path: Path) -> None:
         open_database(tmp_path / "y")
 
 
-def test_disk_full_while_converting(tmp_path: Path) -> None:
+@pytest.mark.parametrize("records", [300, 5000])
+def test_disk_full_while_converting(tmp_path: Path, records: int) -> None:
+    # 300 records are written only when the writer is closed
     code = """
         import resource, sys
         from caffe.data.sources.database import create
         from caffe.errors import FileAccessError
-        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
+        limit = 200_000 if int(sys.argv[2]) < 1000 else 3_000_000
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         try:
             with create(sys.argv[1], "lmdb") as writer:
-                for i in range(5000):
+                for i in range(int(sys.argv[2])):
                     writer.put(b"%08d" % i, bytes(2000))
         except FileAccessError as error:
             print(error)
     """
-    done = run(code, tmp_path / "db")
+    done = run(code, tmp_path / "db", records)
     assert "cannot be written to the LMDB" in done.stdout
     assert os.listdir(tmp_path) == []
 

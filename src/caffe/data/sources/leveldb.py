@@ -32,9 +32,12 @@ def _damage() -> tuple[type[Exception], ...]:
 
 
 def _damaged(path: str, error: Exception) -> CorruptDataError:
+    return CorruptDataError(f"The LevelDB '{path}' is damaged: {_reason(error)}", fix="Copy or make it again")
+
+
+def _reason(error: Exception) -> str:
     what = error.args[0] if error.args else error
-    text = what.decode("utf-8", "replace") if isinstance(what, bytes) else str(what)
-    return CorruptDataError(f"The LevelDB '{path}' is damaged: {text}", fix="Copy or make it again")
+    return what.decode("utf-8", "replace") if isinstance(what, bytes) else str(what)
 
 
 class _Shared:
@@ -198,7 +201,8 @@ class LevelWriter:
             self._batch.write()
         except plyvel.Error as error:
             raise FileAccessError(
-                f"{self._pending} records cannot be written to the LevelDB '{self._path}': {error}"
+                f"{self._pending} records cannot be written to the LevelDB '{self._path}': {_reason(error)}",
+                fix="Make room on the disk" if "space" in str(error).lower() else None,
             ) from error
         finally:
             self._batch = self._db.write_batch()

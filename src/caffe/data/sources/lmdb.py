@@ -128,6 +128,11 @@ def _reason(error: Exception) -> str:
     return str(error).removeprefix(f"{error.args[0]}: ") if error.args else str(error)
 
 
+def _full(error: Exception) -> bool:
+    """Whether a disk without room may be the reason: LMDB calls a write that was cut short an I/O error."""
+    return any(word in str(error).lower() for word in ("space", "input/output"))
+
+
 class LmdbDatabase:
     """An LMDB opened for reading. Raises CorruptDataError, DataError, FileAccessError."""
 
@@ -226,6 +231,7 @@ class LmdbWriter:
         if size < _FIRST_MAP_SIZE:
             self._env.set_mapsize(_FIRST_MAP_SIZE)
         self._pending: list[tuple[bytes, bytes]] = []
+        self._closed = False
 
     def put(self, key: bytes, value: bytes) -> None:
         self._pending.append((key, value))
@@ -244,15 +250,20 @@ class LmdbWriter:
                 pending, self._pending = len(self._pending), []
                 raise FileAccessError(
                     f"{pending} records cannot be written to the LMDB '{self._path}': {_reason(error)}",
-                    fix="Make room on the disk" if "space" in str(error).lower() else None,
+                    fix="Make room on the disk" if _full(error) else None,
                 ) from error
 
     def count(self) -> int:
         return int(self._env.stat()["entries"]) + len(self._pending)
 
     def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         try:
             self.commit()
             self._env.sync(True)
+        except lmdb.Error as error:
+            raise FileAccessError(f"The LMDB '{self._path}' cannot be written: {_reason(error)}") from error
         finally:
             self._env.close()
