@@ -31,7 +31,7 @@ class Memory:
 
     __slots__ = (
         *("_anchor", "_changes", "_device", "_freed_fix", "_head", "_host", "_shape"),
-        *("exposed", "freed", "initial", "lent", "pending", "restore", "short"),
+        *("_converted", "exposed", "freed", "initial", "lent", "pending", "restore"),
     )
 
     def __init__(self, shape: Shape) -> None:
@@ -47,9 +47,7 @@ class Memory:
         self.freed = ""  # why the values are gone, where they are
         self._freed_fix: str | None = None
         self.restore: Callable[[], None] | None = None  # computes freed values again, when they are read
-        self.short: tuple[int, torch.Tensor] | None = (
-            None  # the values in a short float, of that many changes
-        )
+        self._converted: tuple[Any, torch.Tensor] | None = None  # with what it was made of, and into what
         self.initial: Callable[[npt.NDArray[Any]], None] | None = None  # writes the first values, when needed
         self._changes = 0
         self._anchor: weakref.ref[npt.NDArray[Any]] | None = None
@@ -139,6 +137,21 @@ class Memory:
         self._head = _HOST if device.type == "cpu" else _DEVICE
         return tensor
 
+    def converted(
+        self, device: torch.device, dtype: torch.dtype, layout: torch.memory_format
+    ) -> torch.Tensor:
+        """The values in another type or layout, for reading; made once for as long as they stay the same.
+
+        As they are where a view that was handed out may change them at any time.
+        """
+        values = self.on(device)
+        if self.watched:
+            return values
+        key = self.changes, device, dtype, layout
+        if self._converted is None or self._converted[0] != key:
+            self._converted = key, values.to(dtype, memory_format=layout)
+        return self._converted[1]
+
     def array(self, c_order: bool = False) -> npt.NDArray[Any]:
         """A writable numpy view of the host side (a copy where numpy lacks the type, as for bfloat16).
 
@@ -216,7 +229,7 @@ class Memory:
 
     def free(self, why: str, fix: str | None = None, restore: Callable[[], None] | None = None) -> None:
         """Give the values back; reading them calls ``restore``, or raises StateError with ``why`` and ``fix``."""
-        self._host = self._device = self.short = None
+        self._host = self._device = self._converted = None
         self._head = _HOST
         self.freed = why
         self._freed_fix = fix
@@ -277,6 +290,21 @@ class ReshapedMemory(Memory):
 
     def mutable_on(self, device: torch.device) -> torch.Tensor:
         return self._owner.mutable_on(device).view(self._shape)
+
+    def converted(
+        self, device: torch.device, dtype: torch.dtype, layout: torch.memory_format
+    ) -> torch.Tensor:
+        """The values in another type or layout, for reading; made once for as long as they stay the same.
+
+        As they are where a view that was handed out may change them at any time.
+        """
+        values = self.on(device)
+        if self.watched:
+            return values
+        key = self.changes, device, dtype, layout
+        if self._converted is None or self._converted[0] != key:
+            self._converted = key, values.to(dtype, memory_format=layout)
+        return self._converted[1]
 
     def array(self, c_order: bool = False) -> npt.NDArray[Any]:
         return self._owner.array(c_order).reshape(self._shape)

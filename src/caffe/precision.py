@@ -26,15 +26,12 @@ def widened(x: torch.Tensor) -> torch.Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
-def low_precision(memory: Memory, device: torch.device) -> torch.Tensor:
-    """A parameter in the short float that autocast would make it, made once for as long as it stays the same."""
+def low_precision(memory: Memory, device: torch.device, layout: torch.memory_format) -> torch.Tensor:
+    """A parameter in the short float that autocast would make it; biases and statistics as they are."""
     values = memory.on(device)
-    kind = _TYPES[runtime.amp()]
-    if values.dim() < 2 or values.dtype != torch.float32 or memory.watched:
-        return values  # biases and statistics; or a script may be writing to it
-    if memory.short is None or memory.short[0] != memory.changes or memory.short[1].dtype != kind:
-        memory.short = memory.changes, values.to(kind)
-    return memory.short[1]
+    if values.dim() < 2 or values.dtype != torch.float32:
+        return values
+    return memory.converted(device, _TYPES[runtime.amp()], layout)
 
 
 class LossScale:

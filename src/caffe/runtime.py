@@ -106,7 +106,7 @@ def _find_device() -> torch.device:
             warnings.warn(
                 "GPU mode was asked for, but torch finds no accelerator here: computing on the CPU",
                 CaffeWarning,
-                stacklevel=4,
+                stacklevel=_users_level(),
             )
         return torch.device("cpu")
     if _state.device_id >= len(found):
@@ -115,6 +115,15 @@ def _find_device() -> torch.device:
             fix=f"Use set_device(0) to set_device({len(found) - 1})",
         )
     return torch.device(found[_state.device_id])
+
+
+def _users_level() -> int:
+    """How many frames the first line outside this package is above the caller, for ``warnings.warn``."""
+    package = os.path.dirname(__file__) + os.sep
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def set_random_seed(seed: int) -> None:

@@ -56,6 +56,9 @@ class TensorLayer(Layer):
     shares_data: ClassVar[bool] = False
     """Whether tops are their bottoms' values to scripts too: writing to one changes the other, as in Caffe."""
 
+    kernels_last: bool = False
+    """Whether parameter 0 is kernels of a 2-D window, which run faster in channels_last order."""
+
     specs: list[BlobSpec]
 
     def __init__(self, param: caffe_pb2.LayerParameter) -> None:
@@ -161,10 +164,7 @@ class TensorLayer(Layer):
             self.reshape(bottom, top)
         keep = self.needs.backward and not self.inference
         graph = keep and self.keep_graph
-        if graph or not runtime.amp() or self.is_loss or self.full_precision:
-            params = [b.data_memory.on(device) for b in self.blobs]
-        else:
-            params = [low_precision(b.data_memory, device) for b in self.blobs]
+        params = self._parameters(device, graph)
         self._kept = self._inputs = self._rng_state = None
         if graph:
             self._kept = self._differentiable(inputs, params)
@@ -179,6 +179,19 @@ class TensorLayer(Layer):
         for blob, out in zip(top, self.tops(inputs, params)):
             blob.bind(out)
         self._lend_data(bottom, top, inputs)
+
+    def _parameters(self, device: torch.device, graph: bool) -> list[torch.Tensor]:
+        memories = [b.data_memory for b in self.blobs]
+        if graph:
+            return [m.on(device) for m in memories]
+        if runtime.amp() and not (self.is_loss or self.full_precision):
+            layout = torch.channels_last if self.kernels_last else torch.preserve_format
+            return [low_precision(m, device, layout) for m in memories]
+        if self.kernels_last and device.type != "mps":
+            kernels, *rest = memories
+            layout = torch.channels_last
+            return [kernels.converted(device, torch.float32, layout), *(m.on(device) for m in rest)]
+        return [m.on(device) for m in memories]
 
     def _lend_data(self, bottom: Sequence[Blob], top: Sequence[Blob], inputs: Sequence[torch.Tensor]) -> None:
         """Note which tops are their bottoms' bytes (an identity, a slice): a script's writing copies first."""

@@ -7,7 +7,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy.typing as npt
 import torch
@@ -17,6 +17,7 @@ from caffe.blob import Blob, BlobVec
 from caffe.errors import (
     CaffeError,
     InputError,
+    InputTypeError,
     StateError,
     UnknownNameError,
     close_names,
@@ -171,6 +172,11 @@ class Net:
         else:
             last = self._layer_index(end)
             returned = list(self._steps[last].top_names)
+        if first > last:
+            raise InputError(
+                f"forward goes from the first layer to the last: '{start}' comes after '{end}'",
+                fix=f"Did you mean forward(start='{end}', end='{start}')?",
+            )
         extra = self._blob_list(blobs)
         if kwargs:
             put(self.blobs, kwargs, self.inputs, "input", "data")
@@ -220,8 +226,7 @@ class Net:
             if weight:
                 if not blob.diff_memory.allocated:  # a new shape
                     fill_loss_diff(blob, weight * self._loss_scale)
-                value = blob.tensor
-                loss = loss + torch.dot(value.flatten().float(), blob.diff_tensor.flatten().float())
+                loss = loss + torch.dot(blob.tensor.float().flatten(), blob.diff_tensor.float().flatten())
         return loss if self._loss_scale == 1 else loss / self._loss_scale
 
     def set_loss_scale(self, scale: float) -> None:
@@ -251,6 +256,11 @@ class Net:
         else:
             last = self._layer_index(end)
             returned = list(self._steps[last].bottom_names)
+        if first < last:
+            raise InputError(
+                f"backward goes from the last layer to the first: '{start}' comes before '{end}'",
+                fix=f"Did you mean backward(start='{end}', end='{start}')?",
+            )
         extra = self._blob_list(diffs)
         if kwargs:
             put(self.blobs, kwargs, self.outputs, "output", "diff")
@@ -392,22 +402,28 @@ class Net:
 
         Returns which layers were filled, and which of either side were not. Raises MissingFileError, WeightsError.
         """
+        _path(trained_filename, "copy_from")
         return weights.copy_from(self, trained_filename)
 
     def share_with(self, other: Net) -> None:
         """Use the parameters of the other net's layers with the same names from now on."""
+        if not isinstance(other, Net):
+            raise InputTypeError(f"share_with takes a Net; got {other!r}")
         weights.share_with(self, other)
 
     def save(self, filename: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write a .caffemodel that the original reads. Raises FileAccessError."""
+        _path(filename, "save")
         weights.save(self, filename, write_diff)
 
     def save_hdf5(self, filename: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write the parameters in the original's HDF5 layout."""
+        _path(filename, "save_hdf5")
         weights.save_hdf5(self, filename, write_diff)
 
     def load_hdf5(self, filename: str | os.PathLike[str]) -> weights.Report:
         """Copy parameters from a file in the original's HDF5 layout."""
+        _path(filename, "load_hdf5")
         return weights.load_hdf5(self, filename)
 
     # Batches
@@ -483,6 +499,13 @@ class Net:
 
         return net_html(self)
 
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise InputTypeError(
+            f"Net '{self.name}' cannot be pickled or copied: it holds data readers and what forward kept",
+            fix="Write net.save('….caffemodel') and make another: caffe.Net(net.to_proto(), net.phase,"
+            " weights='….caffemodel'); other.share_with(net) shares the parameters",
+        )
+
     def __repr__(self) -> str:
         phase = "TRAIN" if self.phase == caffe_pb2.TRAIN else "TEST"
         return f"<Net '{self.name}' {phase}, {len(self._steps)} layers>"
@@ -499,6 +522,8 @@ class Net:
     # Checks
 
     def _layer_index(self, name: str) -> int:
+        if not isinstance(name, str):
+            raise InputTypeError(f"A layer is named by a string; got {name!r}")
         if name not in self._index:
             raise UnknownNameError(
                 f"The net has no layer '{name}'",
@@ -507,14 +532,23 @@ class Net:
         return self._index[name]
 
     def _blob_list(self, names: Iterable[str] | None) -> list[str]:
+        if names is not None and not isinstance(names, Iterable):
+            raise InputTypeError(f"Blobs are given as a list of names; got {names!r}")
         found = [names] if isinstance(names, str) else list(names or ())
         for name in found:
+            if not isinstance(name, str):
+                raise InputTypeError(f"A blob is named by a string; got {name!r}")
             if name not in self.blobs:
                 raise UnknownNameError(
                     f"The net has no blob '{name}'",
                     fix=close_names(name, self.blobs) or f"Blobs: {', '.join(self.blobs)}",
                 )
         return found
+
+
+def _path(value: object, method: str) -> None:
+    if not isinstance(value, (str, os.PathLike)):
+        raise InputTypeError(f"{method} takes a file's path; got {value!r}")
 
 
 __all__ = ["Arrays", "Hook", "Net"]

@@ -27,7 +27,7 @@ def class_labels(
     if index.device.type == "cpu":
         if index.numel() and not torch.compiler.is_compiling():
             least, most = torch.aminmax(index)
-            if least < 0 or most >= classes:
+            if least.item() < 0 or most.item() >= classes:
                 _refuse(layer, index, classes)
         return index, counted
     inside = index.clamp(0, classes - 1)

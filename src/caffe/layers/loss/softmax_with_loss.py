@@ -32,13 +32,9 @@ class _Loss(torch.autograd.Function):
         axis: int,
         smoothing: float,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        probs = torch.softmax(scores, axis)
-        found = probs.gather(axis, index).clamp_(min=_LEAST).log_()
-        if weight is not None:
-            found *= weight
+        total, probs, each = _terms(scores, index, weight, divisor, axis)
         ctx.save_for_backward(probs, index, weight)
         ctx.divisor, ctx.axis, ctx.smoothing = divisor, axis, smoothing
-        total, each = found.sum() / -divisor, found.neg_()
         ctx.mark_non_differentiable(probs, each)
         return total, probs, each
 
@@ -58,6 +54,21 @@ class _Loss(torch.autograd.Function):
             diff = probs * scale
         diff.scatter_add_(ctx.axis, index, target.expand(index.shape))
         return diff, None, None, None, None, None
+
+
+def _terms(
+    scores: torch.Tensor,
+    index: torch.Tensor,
+    weight: torch.Tensor | None,
+    divisor: torch.Tensor | float,
+    axis: int,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The loss, the softmax and each label's part of the loss."""
+    probs = torch.softmax(scores, axis)
+    each = probs.gather(axis, index).clamp_(min=_LEAST).log_().neg_()
+    if weight is not None:
+        each *= weight
+    return each.sum() / divisor, probs, each
 
 
 class SoftmaxWithLoss(LossLayer):
@@ -100,8 +111,10 @@ class SoftmaxWithLoss(LossLayer):
         if p.weight_by_label_freqs:
             weight = scores.new_tensor(list(p.class_weighting))[index]
             weight = weight if counted is None else weight * counted
-        loss: torch.Tensor
-        loss, probs, each = _Loss.apply(scores, index, weight, divisor, axis, p.label_smoothing)  # type: ignore[no-untyped-call]
+        if torch.is_grad_enabled():
+            loss, probs, each = _Loss.apply(scores, index, weight, divisor, axis, p.label_smoothing)  # type: ignore[no-untyped-call]
+        else:
+            loss, probs, each = _terms(scores, index, weight, divisor, axis)
         if self.top_count < 2:
             return loss
         return (loss, probs, each.reshape(labels.shape))[: self.top_count]

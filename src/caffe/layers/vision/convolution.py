@@ -84,6 +84,7 @@ class Convolution(TensorLayer):
                 fix=f"Keep the number of channels (axis {self._axis}) that the net was built for",
             )
         self._channels_last = len(spatial) == 2
+        self.kernels_last = self._channels_last and math.prod(self.window.kernel) > 1
 
     def check_spatial(self, spatial: Shape) -> None:
         """Raise ShapeError where the window does not fit a bottom of this spatial shape."""
