@@ -20,6 +20,8 @@ from caffe.user_layer import UserLayer
 
 _L = TypeVar("_L", bound=type[Layer])
 _registered: dict[str, type[Layer]] = {}
+_ANYTHING = ("Python", "Input", "Silence")
+"""Types that may hold any layer's parameters: they are put in another's place, and have none of their own."""
 _FOLDER = Path(__file__).parent / "layers"
 
 
@@ -83,7 +85,7 @@ def create_layer(param: caffe_pb2.LayerParameter) -> Layer:
     Raises UnknownLayerError, and LayerError for fields of forks that the type does not compute by.
     """
     cls = layer_class(param.type)
-    if param.type not in _registered and param.type not in ("Python", "Input"):
+    if param.type not in _registered and param.type not in _ANYTHING:
         field_use.check_fields(param)
     make = getattr(cls, "create", None)
     if make is not None:

@@ -43,17 +43,3 @@ def test_channel_scale_undoes_normalize() -> None:
     )
     with pytest.raises(ShapeError, match="one value for each image"):
         make_layer('type: "ChannelScale"', (2, 3, 4, 5), (2, 3))
-
-
-def test_heat_maps_have_the_plain_difference_as_gradient() -> None:
-    a, b = noise(2, 3, 4, 5), noise(2, 3, 4, 5) ** 2
-    layer = make_layer('type: "EuclideanLossHeatmap"', a.shape, b.shape)
-    bottoms, top = [Blob(*a.shape), Blob(*b.shape)], Blob()
-    bottoms[0].data[...], bottoms[1].data[...] = a, b
-    layer.forward(bottoms, [top])
-    np.testing.assert_allclose(top.data, ((a - b) ** 2).mean(), rtol=1e-5)
-    top.diff[...] = 7  # a loss weight has no part in it
-    layer.backward([top], [True, False], bottoms)
-    np.testing.assert_allclose(bottoms[0].diff, a - b, rtol=1e-4, atol=1e-6)
-    with pytest.raises(ShapeError, match="one shape"):
-        make_layer('type: "EuclideanLossHeatmap"', (2, 3, 4, 5), (2, 3, 5, 4))
