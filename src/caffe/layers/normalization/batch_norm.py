@@ -70,8 +70,6 @@ class BatchNorm(TensorLayer):
         p, channels = self.param.batch_norm_param, shape[1] if len(shape) > 1 else 1
         specs = [BlobSpec((count,), learns=False) for count in (channels, channels, 1)]
         if self._scaled:
-            for given in self.param.param[:3]:  # NVIDIA's layer sets the rates of statistics itself
-                given.lr_mult = 0
             one = caffe_pb2.FillerParameter(type="constant", value=1)
             specs[2] = BlobSpec((1,), one, learns=False)
             specs.append(BlobSpec((channels,), p.scale_filler if p.HasField("scale_filler") else one))
@@ -144,7 +142,7 @@ class BatchNorm(TensorLayer):
 
 
 def _nvidia_rates(param: caffe_pb2.LayerParameter) -> caffe_pb2.LayerParameter:
-    """A copy with NVIDIA's rates, whatever the file says: 0 for statistics, 1 for scale and bias."""
+    """A copy with the rates that NVIDIA's layer sets, whatever the file says: 0 for statistics, 1 for scale and bias."""
     changed = caffe_pb2.LayerParameter()
     changed.CopyFrom(param)
     while len(changed.param) < 5:
