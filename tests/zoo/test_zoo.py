@@ -60,5 +60,5 @@ def test_share_that_parses_and_builds(capsys: pytest.CaptureFixture[str]) -> Non
     assert not [o for o in outcomes if o.reason.startswith("CRASH")]
     assert not [o for o in outcomes if o.refused and o.file not in REFUSED]
     assert sum(o.parses for o in outcomes) >= 0.99 * len(outcomes)
-    assert sum(o.builds and not o.stand_ins for o in nets) >= 0.945 * len(nets)
+    assert sum(o.builds and not o.stand_ins for o in nets) >= 0.95 * len(nets)
     assert sum(o.builds for o in nets) >= 0.96 * len(nets)

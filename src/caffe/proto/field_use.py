@@ -78,6 +78,7 @@ _MORE_FIELDS = {
     "loss_param.weight_by_label_freqs": "SoftmaxWithLoss",
     "loss_param.class_weighting": "SoftmaxWithLoss",
     "loss_param.label_smoothing": "SoftmaxWithLoss",
+    "softmax_param.normalize_type": "Normalize",
     "convolution_param.hole": "Im2col",
     "convolution_param.hole_h": "Im2col",
     "convolution_param.hole_w": "Im2col",
@@ -125,6 +126,10 @@ _MORE_HARMLESS = frozenset(
         "yolo_detection_output_param.side",
         "yolov3_param.side",
         "yolov3_param.noobject_scale",  # read by the fork's layer, and unused
+        "yolo_seg_param.num_class",  # read by the fork's layer, and unused
+        "yolo_seg_param.class_scale",
+        "yolo_seg_param.use_logic_gradient",
+        "yolo_seg_param.use_hardsigmoid",
         "yolo_detection_output_param.label_map_file",  # names for the saved files
         "proposal_target_param.num_img_per_batch",  # for the one region at random where there is none
         "proposal_target_param.img_width",
@@ -192,9 +197,10 @@ _UNREAD = {
     "deformable_convolution_param": "axis",
     "eval_detection_param": "sqrt constriant",
     "focal_loss_param": "beta",
+    "inner_distance_param": "update_center_only",
     "multibox_loss_param": "objectness_score",
     "norm_param": "fix_gradient bp_norm",
-    "normalize_param": "fix_gradient bp_norm",
+    "normalize_param": "fix_gradient",
     "prior_box_param": "fixed_size fixed_ratio density",
     "relu6_param": "relu6 maximum minimum saturate",
     "video_data_param": (

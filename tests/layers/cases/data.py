@@ -50,6 +50,14 @@ def output(folder: Path) -> str:
     return f'type: "HDF5Output" hdf5_output_param {{ file_name: "{folder}/out.h5" }}'
 
 
+FOLDERS: list[Path] = []
+
+
+def text_files(folder: Path) -> str:
+    FOLDERS[:] = [folder]
+    return 'type: "ImageOutput"'
+
+
 MEMORY = 'type: "MemoryData" memory_data_param { batch_size: 2 channels: 3 height: 4 width: 5 }'
 
 CASES = [
@@ -64,5 +72,12 @@ CASES = [
         MEMORY,
         tops=2,
         prepare=lambda layer: layer.set_arrays(noise(4, 3, 4, 5).astype(np.float32), np.zeros(4, np.float32)),
+    ),
+    Case(
+        "image_output",
+        text_files,
+        bottoms=[(2, 3, 4, 5), (2,)],
+        tops=0,
+        prepare=lambda layer: setattr(layer, "folder", FOLDERS[0]),
     ),
 ]

@@ -105,4 +105,16 @@ CASES = [
         [(2, 3, 4, 5), (2, 3, 4, 5), (2, 3, 8, 10)],
         gradcheck=False,
     ),
+    Case(
+        "yolo_seg",
+        'type: "YoloSeg" yolo_seg_param { object_scale: 0.2 }',
+        [(2, 3, 4, 5), shares(2, 3, 4, 5), shares(1, 3)],
+        gradcheck=False,  # a cross entropy's gradient
+    ),
+    Case("yolo_seg_no_weights", 'type: "YoloSeg"', [(3, 2, 4), shares(3, 8)], gradcheck=False),
+    Case(
+        "kernel_loss",
+        'type: "KernelLoss" kernel_loss_param { sigma_sq: 1.5 }',
+        [(5, 3), (5, 3, 1, 1), labels(2, 5), labels(2, 5, 1)],
+    ),
 ]

@@ -12,4 +12,17 @@ CASES = [
         'type: "InnerProduct" inner_product_param { num_output: 5 axis: 2 transpose: true bias_term: false }',
         [(2, 3, 4)],
     ),
+    Case(
+        "inner_product_float",
+        'type: "InnerProductFloat" inner_product_param { num_output: 4 } qcodeconfig { il: 1 fl: 7 }'
+        " qcodeconfig { il: 4 fl: 4 } qcodeconfig { il: 5 fl: 3 }",
+        [(2, 3, 5)],
+        gradcheck=False,  # steps
+    ),
+    Case(
+        "inner_product_float_transposed",
+        'type: "InnerProductFloat" inner_product_param { num_output: 4 transpose: true bias_term: false axis: 2 }',
+        [(2, 3, 5)],
+        gradcheck=False,
+    ),
 ]

@@ -147,7 +147,26 @@ CASES = [
     ),
     Case("normalize_flat", 'type: "Normalize" norm_param { across_spatial: false }', [(2, 5)]),
     Case("normalize_l1", 'type: "Normalize" normalize_param { normalize_type: "L1" }', [(2, 3, 4, 5)]),
-    Case("normalize_length", 'type: "Normalize" normalize_param { }', [(2, 3, 4, 5)], tops=2),
+    Case(
+        "normalize_length",
+        'type: "Normalize" normalize_param { }',
+        [(2, 3, 4, 5)],
+        tops=2,
+        gradcheck=False,  # the length's gradient does not count
+    ),
+    Case(
+        "normalize_length_counts",
+        'type: "Normalize" normalize_param { bp_norm: true }',
+        [(2, 3, 4, 5)],
+        tops=2,
+    ),
+    Case(
+        "normalize_length_l1",
+        'type: "Normalize" normalize_param { normalize_type: "L1" bp_norm: true }',
+        [(2, 3, 4, 5)],
+        tops=2,
+    ),
+    Case("normalize_older", 'type: "Normalize" softmax_param { normalize_type: "L2" }', [(2, 3, 4, 5)]),
     Case(
         "prior_box",
         PRIOR + "min_size: 7.5 max_size: 12 aspect_ratio: 2 variance: 0.2 clip: true }",

@@ -37,6 +37,7 @@ def positive(*shape):
     return lambda rng: rng.uniform(0.1, 2, shape)
 
 
+EIGHT_BITS = "qcodeconfig { il: 1 fl: 7 } qcodeconfig { il: 2 fl: 6 } qcodeconfig { il: 3 fl: 5 }"
 CASES = [
     conv("conv", "num_output: 4 kernel_size: 3 pad: 1", (2, 3, 5, 6)),
     conv("conv_group", "num_output: 6 kernel_size: 2 group: 2 stride: 2", (2, 4, 5, 6)),
@@ -106,4 +107,34 @@ CASES = [
     crop("crop", "offset: 1 offset: 2", (2, 3, 5, 6), (7, 8, 3, 4)),
     crop("crop_no_offset", "axis: -1", (2, 3, 6), (4, 5, 2)),
     crop("crop_one_offset", "axis: 1 offset: 1", (2, 3, 4, 5), (6, 2, 3, 4)),
+    Case(
+        "convolution_float",
+        f'type: "ConvolutionFloat" convolution_param {{ num_output: 4 kernel_size: 3 pad: 1 }} {EIGHT_BITS}',
+        [(2, 3, 5, 6)],
+        gradcheck=False,  # steps
+    ),
+    Case(
+        "convolution_float_default_bits",
+        'type: "ConvolutionFloat" convolution_param { num_output: 4 kernel_size: 2 stride: 2 bias_term: false }',
+        [(2, 3, 5, 6)],
+        gradcheck=False,
+    ),
+    Case(
+        "pooling_float",
+        'type: "PoolingFloat" pooling_param { pool: AVE kernel_size: 3 stride: 2 } qcodeconfig { il: 4 fl: 4 }',
+        [(2, 3, 6, 7)],
+        gradcheck=False,
+    ),
+    Case(
+        "pooling_float_max",
+        'type: "PoolingFloat" pooling_param { kernel_size: 2 } qcodeconfig { il: 4 fl: 4 }',
+        [distinct(2, 3, 5, 6)],
+        tops=2,
+    ),
+    Case(
+        "icnet_subgraph",
+        'type: "ICNetSubgraph"',
+        [(1, 2, 34, 67)],
+        gradcheck=False,  # too many values
+    ),
 ]

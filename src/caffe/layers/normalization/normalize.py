@@ -18,14 +18,15 @@ class Normalize(TensorLayer):
     position, or over the whole image with ``across_spatial``; s is learned. With ``add_eps_before_sqrt:
     false`` (Synopsys; it counts with ``across_spatial`` only) eps is added to the root.
 
-    ``normalize_param``, happynear's: over channels, y = x / √(Σx² + 1e-6), or x / (Σ|x| + 1e-6) with
-    ``normalize_type: "L1"``; nothing is learned, and a second top is the divisor.
+    ``normalize_param`` (in older files ``softmax_param.normalize_type``), happynear's: over channels,
+    y = x / √(Σx² + 1e-6), or x / (Σ|x| + 1e-6) with ``normalize_type: "L1"``; nothing is learned, and a second
+    top is the divisor, whose gradient counts with ``bp_norm`` only.
 
     bottom: x (N × C × …). top: y of x's shape; [length (N × 1 × …)].
     blobs: s, one number with ``channel_shared``, else C.
     As in the original, the gradient of x is exact only where all s are the same.
-    Differs from Caffe: the gradient of an s that is 0 is right, where SSD's is NaN. ``fix_gradient`` and
-    ``bp_norm`` are errors.
+    Differs from Caffe: the gradient of an s that is 0 is right, where SSD's is NaN. ``fix_gradient`` is an
+    error.
     Source: weiliu89/caffe (SSD) ``Normalize``, Liu et al. 2015 (ParseNet); happynear/caffe-windows
     ``Normalize``.
     """
@@ -34,15 +35,29 @@ class Normalize(TensorLayer):
     num_tops = (1, 2)
 
     @property
+    def happynear(self) -> str:
+        """The field that makes it happynear's layer, if one does."""
+        if self.param.HasField("normalize_param"):
+            return "normalize_param"
+        older = self.param.softmax_param.HasField("normalize_type")
+        return "softmax_param.normalize_type" if older else ""
+
+    @property
     def learned(self) -> bool:
         """Whether this is SSD's layer."""
-        return not self.param.HasField("normalize_param") and self.top_count < 2
+        return not self.happynear and self.top_count < 2
+
+    @property
+    def kind(self) -> str:
+        """By which length happynear's layer divides: L1 or L2."""
+        older = self.happynear.startswith("softmax")
+        return (self.param.softmax_param if older else self.param.normalize_param).normalize_type
 
     def check(self, shape: Shape) -> None:
-        if self.param.HasField("normalize_param") and self.param.HasField("norm_param"):
+        if self.happynear and self.param.HasField("norm_param"):
             raise self.error(
-                "must be the only one: norm_param is SSD's layer, normalize_param happynear's",
-                field="normalize_param",
+                f"must be the only one: norm_param is SSD's layer, {self.happynear} happynear's",
+                field=self.happynear,
                 fix="Remove one of the two",
             )
         if self.param.HasField("norm_param") and self.top_count == 2:
@@ -58,9 +73,8 @@ class Normalize(TensorLayer):
             for name in field.split():
                 if message.HasField(name):
                     raise self.error(f"is a field of {kind} layer, not of this message", field=name)
-        kind = self.param.normalize_param.normalize_type
-        if kind not in ("L1", "L2"):
-            raise self.error(f'must be "L2" or "L1"; got "{kind}"', field="normalize_type")
+        if self.kind not in ("L1", "L2"):
+            raise self.error(f'must be "L2" or "L1"; got "{self.kind}"', field="normalize_type")
         if len(shape) < 2:
             raise self.shape_error(f"the bottom must have at least 2 axes; got shape {list(shape)}")
 
@@ -90,12 +104,14 @@ class Normalize(TensorLayer):
         return cast(torch.Tensor, y)
 
     def _divide(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        if self.param.normalize_param.normalize_type == "L1":
+        if self.kind == "L1":
             length = x.abs().sum(1, keepdim=True) + 1e-6
         else:
             length = torch.sqrt((x * x).sum(1, keepdim=True) + 1e-6)
         y = x / length
-        return (y, length) if self.top_count == 2 else y
+        if self.top_count < 2:
+            return y
+        return y, length if self.param.normalize_param.bp_norm else length.detach()
 
 
 class _Divide(torch.autograd.Function):

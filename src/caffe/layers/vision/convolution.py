@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 
 from caffe.blob import Shape
+from caffe.layer import Count
 from caffe.layers.vision._side_padding import Sides, pad_sides, read_sides
 from caffe.layers.vision._window import Window, channels_last, convolve, read_window
 from caffe.tensor_layer import BlobSpec, TensorLayer
@@ -30,8 +32,8 @@ class Convolution(TensorLayer):
     input is always an error. Source: BVLC ``Convolution``; LeCun et al. 1998.
     """
 
-    num_bottoms = (1, None)
-    num_tops = (1, None)
+    num_bottoms: ClassVar[Count] = (1, None)
+    num_tops: ClassVar[Count] = (1, None)
     equal_counts = True
 
     window: Window
