@@ -40,8 +40,14 @@ CASES = [
     ),
     Case(
         "focal_plus",
+        'type: "FocalLoss" focal_loss_param { type: ONEADDP gamma: 1.5 }',
+        [(3, 4), labels(4, 3)],
+    ),
+    Case(
+        "focal_plus_alpha",
         'type: "FocalLoss" focal_loss_param { type: ONEADDP alpha: 0.7 }',
         [(3, 4), labels(4, 3)],
+        gradcheck=False,  # the derivative is that of alpha 1
     ),
     Case(
         "center",
@@ -79,7 +85,7 @@ CASES = [
     ),
     Case(
         "ctc_alias",
-        'type: "CTCLoss" ctc_loss_param { alphabet_size: 5 time_step: 6 }',
+        'type: "CTCLoss" ctc_loss_param { alphabet_size: 5 time_step: 4 }',
         [(6, 3, 5), text],
         gradcheck=False,
     ),
@@ -116,5 +122,15 @@ CASES = [
         "kernel_loss",
         'type: "KernelLoss" kernel_loss_param { sigma_sq: 1.5 }',
         [(5, 3), (5, 3, 1, 1), labels(2, 5), labels(2, 5, 1)],
+    ),
+    Case(
+        "sigmoid_cross_entropy_weights",
+        'type: "SigmoidCrossEntropyLoss"',
+        [(3, 4, 2), shares(3, 8), shares(3, 4, 2)],
+    ),
+    Case(
+        "sigmoid_cross_entropy_no_weight",
+        'type: "SigmoidCrossEntropyLoss"',
+        [(3, 4), shares(3, 4), lambda rng: rng.random((3, 4)) * 0],
     ),
 ]

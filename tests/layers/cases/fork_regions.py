@@ -27,6 +27,12 @@ def scores(rng: np.random.Generator) -> np.ndarray:
     return rng.random((1, 2, 4, 5))
 
 
+def cells(rng: np.random.Generator) -> np.ndarray:
+    """YOLO v1's annotations of 3 × 3 cells with 4 classes."""
+    there, labels = rng.random((2, 18)) < 0.5, rng.integers(0, 4, (2, 9))
+    return np.concatenate([there, labels, rng.uniform(0.1, 0.9, (2, 36))], 1)
+
+
 CASES = [
     Case(
         "roi_pooling",
@@ -86,5 +92,11 @@ CASES = [
         [scores, (1, 4, 4, 5), sizes],
         tops=2,
         gradcheck=False,
+    ),
+    Case(
+        "detection_loss",
+        'type: "DetectionLoss" detection_loss_param { side: 3 num_class: 4 num_object: 2 constriant: true }',
+        [lambda rng: rng.random((2, 126)), cells],
+        gradcheck=False,  # no derivative
     ),
 ]

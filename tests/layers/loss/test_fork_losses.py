@@ -34,10 +34,24 @@ def test_kernel_loss() -> None:
     np.testing.assert_allclose(built.tops[0].data, (apart[1] - apart[0]) / 2, rtol=1e-5)
 
 
+def test_weighted_cross_entropy() -> None:
+    built = build(Case("s", 'type: "SigmoidCrossEntropyLoss"', [(2, 3), (2, 3), (2, 3)]))
+    x, targets, weights = (blob.data for blob in built.bottoms)
+    targets[...], weights[...] = [[0, 1, 0.5], [1, 0, 1]], [[0, 2, 1], [0.5, 0, 3]]
+    built.layer.forward(built.bottoms, built.tops)
+    each = np.log1p(np.exp(x.astype(float))) - x * targets
+    np.testing.assert_allclose(built.tops[0].data, (each * weights).sum() / 6.5, rtol=1e-5)
+    built.tops[0].diff[...] = 2
+    built.layer.backward(built.tops, [True, False, False], built.bottoms)
+    wanted = 2 * weights * (1 / (1 + np.exp(-x.astype(float))) - targets) / 6.5
+    np.testing.assert_allclose(built.bottoms[0].diff, wanted, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("text", "shapes", "says"),
     [
         ('type: "YoloSeg"', [(2, 3, 4), (2, 11)], "as many values"),
+        ('type: "SigmoidCrossEntropyLoss"', [(2, 3), (2, 3), (2, 4)], "as many values"),
         ('type: "KernelLoss"', [(2, 3), (2, 3), (2,), (2,)], "sigma_sq.*above 0"),
         ('type: "KernelLoss" kernel_loss_param { sigma_sq: 1 }', [(2, 3), (2, 4), (2,), (2,)], "N × C"),
         (

@@ -142,7 +142,7 @@ class BatchNorm(TensorLayer):
 
 
 def _nvidia_rates(param: caffe_pb2.LayerParameter) -> caffe_pb2.LayerParameter:
-    """A copy with the rates that NVIDIA's layer sets, whatever the file says: 0 for statistics, 1 for scale and bias."""
+    """A copy with the rates that NVIDIA's layer sets whatever the file says: 0 for statistics, 1 for the learned."""
     changed = caffe_pb2.LayerParameter()
     changed.CopyFrom(param)
     while len(changed.param) < 5:
