@@ -14,6 +14,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -175,6 +176,7 @@ class _Crew:
         self._threads = []
 
     def _work(self) -> None:
+        _yield_to_computing()
         while True:
             with self._planning:
                 batch = _Batch()
@@ -216,6 +218,13 @@ class _Crew:
             tensors = [torch.from_numpy(a).to(self._device, non_blocking=True) for a in arrays]
         stream.synchronize()  # only this thread waits
         return tensors
+
+
+def _yield_to_computing() -> None:
+    """Let this thread, when it wakes up, wait for its turn instead of interrupting one that computes (Linux)."""
+    if hasattr(os, "SCHED_BATCH"):
+        with suppress(OSError):  # where the system forbids it, as some sandboxes do
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 _crews: weakref.WeakSet[_Crew] = weakref.WeakSet()

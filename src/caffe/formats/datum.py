@@ -6,6 +6,7 @@ Datum (channels, height, width, data, label, float_data, encoded) are few and fl
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass, field
 from typing import Any
@@ -197,7 +198,7 @@ def stack(records: list[Bytes]) -> Stack | None:
     around the pixels shows that all have the layout of the first.
     """
     size = len(records[0])
-    if any(len(r) != size for r in records):
+    if set(map(len, records)) != {size}:
         return None
     first = parse(records[0])
     if first.encoded or not len(first.data) or len(first.floats) or first.label is None or first.label < 0:
@@ -206,7 +207,7 @@ def stack(records: list[Bytes]) -> Stack | None:
     tail = b"" if first.encoded is None else b"\x38\x00"
     start, stop = len(head), len(head) + len(first.data)
     label_size = size - stop - 1 - len(tail)
-    if label_size not in (1, 2, 3) or len(first.data) != np.prod(first.shape):
+    if label_size not in (1, 2, 3) or len(first.data) != math.prod(first.shape):
         return None
     table = np.frombuffer(b"".join(records), np.uint8).reshape(len(records), size)
     around = np.concatenate(

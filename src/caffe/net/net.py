@@ -7,6 +7,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from functools import reduce
 from typing import Any, NoReturn
 
 import numpy.typing as npt
@@ -30,6 +31,7 @@ from caffe.net.compiled import Compiled
 from caffe.net.failures import explained
 from caffe.net.inference import Inference
 from caffe.net.merging import Merging
+from caffe.net.renewal import Renewal
 from caffe.net.sharing import Param
 from caffe.net.wiring import Step, Wiring, fill_loss_diff
 from caffe.precision import autocast
@@ -78,6 +80,7 @@ class Net:
         self.inputs: list[str] = list(wiring.inputs)
         self.outputs: list[str] = list(wiring.outputs)
         self._merging = Merging(self._steps)
+        self._renewal = Renewal(self._steps, list(self._merging.layers()))
         self._inference: Inference | None = None
         self._checkpointing: Checkpointing | None = None
         self._loss_scale = 1.0
@@ -199,7 +202,9 @@ class Net:
                 return compiled.forward()
             if self._checkpointing is not None and (start, stop) == (0, len(self._steps)):
                 return self._checkpointing.forward()
-            return sum((self.forward_step(i) for i in range(start, stop)), 0.0)
+            if not any(self.hooks.values()):  # they may look at what there is
+                self._renewal.before(start, stop)
+            return _total([self.forward_step(i) for i in range(start, stop)])
 
     def forward_step(self, index: int) -> torch.Tensor | float:
         """Run one layer; returns its part of the loss."""
@@ -221,12 +226,13 @@ class Net:
 
     def loss_of(self, step: Step) -> torch.Tensor | float:
         """A layer's part of the loss: the values of its tops times their weights."""
-        loss: torch.Tensor | float = 0.0
+        parts: list[torch.Tensor | float] = []
         for weight, blob in zip(step.loss_weights, step.top):
             if weight:
                 if not blob.diff_memory.allocated:  # a new shape
                     fill_loss_diff(blob, weight * self._loss_scale)
-                loss = loss + torch.dot(blob.tensor.float().flatten(), blob.diff_tensor.float().flatten())
+                parts.append(torch.dot(blob.tensor.float().flatten(), blob.diff_tensor.float().flatten()))
+        loss = _total(parts)
         return loss if self._loss_scale == 1 else loss / self._loss_scale
 
     def set_loss_scale(self, scale: float) -> None:
@@ -544,6 +550,12 @@ class Net:
                     fix=close_names(name, self.blobs) or f"Blobs: {', '.join(self.blobs)}",
                 )
         return found
+
+
+def _total(losses: Iterable[torch.Tensor | float]) -> torch.Tensor | float:
+    """Their sum, at one operation less than from 0 on; what is no tensor is 0."""
+    tensors = [loss for loss in losses if isinstance(loss, torch.Tensor)]
+    return reduce(torch.add, tensors) if tensors else 0.0
 
 
 def _path(value: object, method: str) -> None:
