@@ -64,6 +64,8 @@ _LAYER_TYPES = {
     "caffe-heatmap (tpfister)": "DataHeatmap EuclideanLossHeatmap",
     "transfer learning (thuml/Xlearn)": "EntropyLoss GradientScaler JMMDLoss MMDLoss OuterProduct",
     "DAVSOD (DengPingFan)": "ConvLSTM",
+    "On-accelerator training (ICT-CHASE)": "ConvolutionFloat ImageOutput InnerProductFloat PoolingFloat",
+    "AdvKin (Nicole1990)": "KernelLoss",
     "Ristretto (pmgysel/caffe)": "ConvolutionRistretto DeconvolutionRistretto FcRistretto LRNRistretto",
     "synopsys-caffe": (
         "Add Atan BatchToSpaceND BroadcastTo Ceil CropAndResize DepthToSpace EmbeddingLookup Erf "

@@ -123,14 +123,4 @@ CASES = [
         'type: "KernelLoss" kernel_loss_param { sigma_sq: 1.5 }',
         [(5, 3), (5, 3, 1, 1), labels(2, 5), labels(2, 5, 1)],
     ),
-    Case(
-        "sigmoid_cross_entropy_weights",
-        'type: "SigmoidCrossEntropyLoss"',
-        [(3, 4, 2), shares(3, 8), shares(3, 4, 2)],
-    ),
-    Case(
-        "sigmoid_cross_entropy_no_weight",
-        'type: "SigmoidCrossEntropyLoss"',
-        [(3, 4), shares(3, 4), lambda rng: rng.random((3, 4)) * 0],
-    ),
 ]

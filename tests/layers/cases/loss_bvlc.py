@@ -98,4 +98,10 @@ CASES = [
         'type: "SoftmaxWithLoss" loss_param { ignore_label: 255 }',
         [(3, 5), lambda rng: np.full(3, 255)],
     ),
+    Case("sigmoid_loss_weights", 'type: "SigmoidCrossEntropyLoss"', [(3, 4, 5), targets, targets]),
+    Case(
+        "sigmoid_loss_no_weight",
+        'type: "SigmoidCrossEntropyLoss"',
+        [(3, 4, 5), targets, lambda rng: np.zeros((3, 20))],
+    ),
 ]

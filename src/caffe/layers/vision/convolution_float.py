@@ -26,6 +26,7 @@ class ConvolutionFloat(Convolution):
 
     num_bottoms = 1
     num_tops = 1
+    equal_counts = False
     full_precision = True
     origin = "ICT-CHASE/On-accelerator-training"
 
