@@ -98,6 +98,7 @@ _MORE_HARMLESS = frozenset(
         "batch_norm_param.use_weight_bias",  # Intel: its engine's choice; the Scale behind it has them
         "batch_norm_param.bias_term",
         "batch_norm_param.filler",
+        "correlation_param.do_abs",  # read and never used
         "transform_param.random_seed",
         "transform_param.forward_rng",
         "transform_param.num_labels",

@@ -16,10 +16,15 @@ CASES = [
         [(2, 3, 4, 5), (2, 3, 4, 5)],
     ),
     Case(
-        "correlation_right",
+        "correlation_subtract",
         'type: "Correlation" correlation_param'
-        " { pad: 2 kernel_size: 1 max_displacement: 2 single_direction: 1"
-        " correlation_type: SUBTRACT }",
+        " { pad: 2 kernel_size: 1 max_displacement: 2 correlation_type: SUBTRACT }",
+        [(2, 3, 4, 5), (2, 3, 4, 5)],
+    ),
+    Case(
+        "correlation1d_left",
+        'type: "Correlation1D" correlation_param'
+        " { pad: 1 kernel_size: 1 max_displacement: 2 stride_2: 2 single_direction: -1 }",
         [(2, 3, 4, 5), (2, 3, 4, 5)],
     ),
     Case(

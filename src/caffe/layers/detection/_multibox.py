@@ -57,7 +57,7 @@ def find_matches(p: Param, found: Sequence[Truth], priors: Array, decoded: Array
             if p.share_location:
                 matches.append(Matches(i, 0, index, overlap))
                 continue
-            labels = np.where(index >= 0, truth.labels[index], -1)
+            labels = np.where(index >= 0, truth.labels[index.clip(0)], -1)
             for c in _location_classes(p):
                 matches.append(Matches(i, c, np.where(labels == c, index, -1), overlap))
         elif p.share_location:
@@ -67,7 +67,7 @@ def find_matches(p: Param, found: Sequence[Truth], priors: Array, decoded: Array
                 of_class = np.flatnonzero(truth.labels == c)
                 index, overlap = _match(p, truth.boxes[of_class], decoded[i, :, c])
                 if len(of_class):
-                    index = np.where(index >= 0, of_class[index], index)
+                    index = np.where(index >= 0, of_class[index.clip(0)], index)
                 matches.append(Matches(i, c, index, overlap))
     return matches
 

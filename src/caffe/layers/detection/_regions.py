@@ -46,7 +46,8 @@ def images_of(layer: TensorLayer, rois: torch.Tensor, images: int) -> torch.Tens
 
 def half_away(x: torch.Tensor) -> torch.Tensor:
     """Rounded to the nearest integer, halves away from zero, as C's round()."""
-    return torch.sign(x) * torch.floor(torch.abs(x) + 0.5)
+    whole = torch.trunc(x)
+    return whole + torch.trunc((x - whole) * 2)
 
 
 def clear_of_sync(most: torch.Tensor, bound: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from caffe.blob import Shape
@@ -12,8 +14,9 @@ class BoxAnnotatorOHEM(TensorLayer):
     """Online hard example mining: keeps each image's roi_per_img regions of largest loss; the others get the
     label ``ignore_label`` and weights 0.
 
-    bottom: regions (R × 5, column 0 the image); their losses (R values); labels (R values); box weights
-    (R × …). top: labels; weights. No gradient.
+    bottom: regions (R × 5 [× H × W], 0 of axis 1 the image); their losses; labels; box weights (R × C
+    [× H × W]). top: labels (R × 1 × H × W); weights (R × C × H × W). Each position counts for itself. No
+    gradient.
     Differs from Caffe: nothing known. Source: daijifeng001/caffe-rfcn; Shrivastava et al. 2016.
     """
 
@@ -31,17 +34,26 @@ class BoxAnnotatorOHEM(TensorLayer):
                 "all bottoms must have as many rows as there are regions; got shapes"
                 f" {list(rois)}, {list(loss)}, {list(labels)}, {list(weights)}"
             )
+        if math.prod(rois[1:]) != 5 * math.prod(rois[2:4]) or any(
+            math.prod(s) % max(math.prod((s[0], *rois[2:4])), 1) for s in (loss, labels, weights)
+        ):
+            raise self.shape_error(
+                "the regions must be R×5 or R×5×H×W and the other bottoms R×…×H×W; got shapes"
+                f" {list(rois)}, {list(loss)}, {list(labels)}, {list(weights)}"
+            )
 
     def compute(
         self, rois: torch.Tensor, loss: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         p = self.param.box_annotator_ohem_param
+        height, width = (*rois.shape[2:], 1, 1)[:2]
+        labels, weights = (x.reshape(x.shape[0], -1, height, width) for x in (labels, weights))
         if rois.is_meta:
             return torch.empty_like(labels), torch.empty_like(weights)
-        rows = rois.shape[0]
-        # the loss of a region with several positions is their sum
-        order = loss.reshape(rows, -1).sum(1).argsort(descending=True, stable=True)
-        image = rois.reshape(rows, -1)[:, 0].long()[order]
+        positions = (rois.shape[0], -1, height * width)
+        order = loss.reshape(positions).sum(1).flatten().argsort(descending=True, stable=True)
+        image = rois.reshape(positions)[:, 0].flatten().long()[order]
+        rows = image.shape[0]
         by_image = image.argsort(stable=True)
         sorted_image = image[by_image]
         rank = torch.empty_like(image)
@@ -49,7 +61,6 @@ class BoxAnnotatorOHEM(TensorLayer):
         rank[by_image] = place - torch.searchsorted(sorted_image, sorted_image)
         kept = torch.zeros(rows, dtype=torch.bool, device=rois.device)
         kept[order] = rank < p.roi_per_img
-        keep_labels = kept.reshape(-1, *[1] * (labels.dim() - 1))
-        keep_weights = kept.reshape(-1, *[1] * (weights.dim() - 1))
+        kept = kept.reshape(-1, 1, height, width)
         ignored = torch.full_like(labels, p.ignore_label)
-        return torch.where(keep_labels, labels, ignored), weights * keep_weights.to(weights.dtype)
+        return torch.where(kept, labels, ignored), weights * kept.to(weights.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from caffe.layers.detection.multi_box_loss import MultiBoxLoss
+from caffe.layers.loss.focal_loss import focal
 
 
 class MultiBoxFocalLoss(MultiBoxLoss):
@@ -18,6 +19,5 @@ class MultiBoxFocalLoss(MultiBoxLoss):
     origin = "jolibrain/caffe"
 
     def classification(self, rows: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        p = self.param.focal_loss_param
         log = torch.log_softmax(rows, 1).gather(1, labels[:, None])
-        return -p.alpha * ((1 - log.exp()) ** p.gamma * log).sum()
+        return focal(log, self.param.focal_loss_param).sum()

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from caffe import boxes
 from caffe.blob import Shape
 from caffe.layers.detection import _multibox
+from caffe.layers.loss._floor import at_least
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import TensorLayer
 
@@ -262,4 +263,5 @@ class MultiBoxLoss(TensorLayer):
 
     def classification(self, rows: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The summed confidence loss of scores (R × classes) for labels (R)."""
-        return F.cross_entropy(rows, labels, reduction="sum")
+        each = torch.log_softmax(rows, 1).gather(1, labels[:, None])
+        return -at_least(each, -LARGEST).sum()

@@ -16,7 +16,7 @@ class CtcLoss(LossLayer):
     alignments.
 
     L is the mean over sequences; the gradient is that of the sum, as warp-ctc's is. A sequence too long for
-    its time steps counts 0.
+    its time steps counts 0. Only the first ``time_step`` steps are read.
 
     bottom: scores x (T × N × C, not normalized); labels (N × L, or N·L values), entries equal to
     ``blank_label`` are dropped. top: L (scalar).
@@ -29,11 +29,16 @@ class CtcLoss(LossLayer):
         p = self.param.ctc_loss_param
         if len(x) < 3 or math.prod(x[3:]) != 1:
             raise self.shape_error(f"bottom 0 must be T×N×C scores; got shape {list(x)}")
-        for field, size in (("time_step", x[0]), ("alphabet_size", x[2])):
-            if getattr(p, field) != size:
-                raise self.error(
-                    f"must be {size}, as bottom 0 has shape {list(x)}; got {getattr(p, field)}", field=field
-                )
+        if not 1 <= p.time_step <= x[0]:
+            raise self.error(
+                f"must be from 1 to {x[0]}, as bottom 0 has shape {list(x)}; got {p.time_step}",
+                field="time_step",
+            )
+        if p.alphabet_size != x[2]:
+            raise self.error(
+                f"must be {x[2]}, as bottom 0 has shape {list(x)}; got {p.alphabet_size}",
+                field="alphabet_size",
+            )
         if not 0 <= p.blank_label < p.alphabet_size:
             raise self.error(
                 f"must be in [0, {p.alphabet_size - 1}]; got {p.blank_label}", field="blank_label"
@@ -46,7 +51,7 @@ class CtcLoss(LossLayer):
     def compute(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         if x.is_meta:
             return x.new_empty(())
-        x = x.flatten(2)
+        x = x[: self.param.ctc_loss_param.time_step].flatten(2)
         blank = self.param.ctc_loss_param.blank_label
         targets, lengths = label_sequences(self, labels.reshape(x.shape[1], -1), blank, x.shape[2])
         return ctc_loss(x, targets, lengths, blank)

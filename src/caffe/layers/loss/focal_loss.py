@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -12,6 +13,7 @@ from caffe.layers.loss._loss_layer import LossLayer
 from caffe.proto import caffe_pb2
 
 _Type = caffe_pb2.FocalLossParameter
+LEAST_LOG = math.log(torch.finfo(torch.float32).tiny)
 
 
 class FocalLoss(LossLayer):
@@ -19,7 +21,8 @@ class FocalLoss(LossLayer):
 
     f(p) = alpha · (1 - p)^gamma (jolibrain, chuanqi305; alpha ¼ and gamma 2 by default). With the field
     ``type`` given it is caffe-windows' layer, whose alpha (1 by default) is the constant in the base:
-    (alpha - p)^gamma for ORIGIN and LINEAR, (alpha + p)^gamma for ONEADDP. Z as in SoftmaxWithLoss.
+    (alpha - p)^gamma for ORIGIN and LINEAR, (alpha + p)^gamma for ONEADDP; its gradient is the derivative for
+    alpha 1 only. Z as in SoftmaxWithLoss. A probability counts as at least 1.18e-38.
 
     bottom: scores x (… × C at ``axis`` × …); labels, as many as scores without that axis.
     top: L (scalar); optionally the probabilities, of x's shape, without gradient.
@@ -55,13 +58,31 @@ class FocalLoss(LossLayer):
 
 def focal(log_p: torch.Tensor, param: caffe_pb2.FocalLossParameter) -> torch.Tensor:
     """The focal loss of probabilities given by their logarithms, value by value."""
-    gamma = param.gamma
-    if not param.HasField("type"):
-        return -param.alpha * _power(-torch.expm1(log_p), gamma) * log_p
-    alpha = param.alpha if param.HasField("alpha") else 1.0  # caffe-windows' default
-    p = log_p.exp()
-    return -_power(alpha + p if param.type == _Type.ONEADDP else alpha - p, gamma) * log_p
+    found: torch.Tensor = _Focal.apply(log_p, param)  # type: ignore[no-untyped-call]
+    return found
 
 
-def _power(base: torch.Tensor, gamma: float) -> torch.Tensor:
-    return torch.ones_like(base) if gamma == 0 else base**gamma
+class _Focal(torch.autograd.Function):
+    """-f · log p with the gradient -(f + df/dp · p · log p), where caffe-windows has gamma · f / (1 ± p) for
+    df/dp whatever alpha is. A p of 1 gives 0 whatever gamma is, and p counts as at least the smallest float.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, log_p: torch.Tensor, param: caffe_pb2.FocalLossParameter) -> torch.Tensor:
+        p, rest = log_p.exp(), -torch.expm1(log_p)
+        alpha = param.alpha if param.HasField("alpha") or not param.HasField("type") else 1.0
+        if not param.HasField("type"):
+            factor, slope = alpha * rest**param.gamma, -rest
+        elif param.type == _Type.ONEADDP:
+            factor, slope = (alpha + p) ** param.gamma, 1 + p
+        else:
+            factor, slope = (rest if alpha == 1 else alpha - p) ** param.gamma, -rest
+        least = log_p.clamp(min=LEAST_LOG)
+        slope = torch.where(slope < 0, slope.clamp(max=-1e-10), slope.clamp(min=1e-10))
+        ctx.save_for_backward(-(factor + param.gamma * factor / slope * p * least))
+        return -factor * least
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return grads[0] * gradient, None

@@ -17,12 +17,13 @@ class Correlation(TensorLayer):
 
     Channel (i·D + j), D = 2·⌊max_displacement/stride_2⌋ + 1, is the mean over the kernel_size² patch and
     all channels of a(x) · b(x + d) (MULTIPLY), or of |a(x) - b(x + d)| (SUBTRACT), d = stride_2·(i - D/2, j
-    - D/2) in rows and columns. Both maps have ``pad`` zeros around them. ``single_direction`` 1 or -1 looks
-    to the right or left only.
+    - D/2) in rows and columns. Both maps have ``pad`` zeros around them. ``do_abs`` and ``single_direction``
+    have no effect, as in the original.
 
     bottom: a; b, of one shape N × C × H × W. top: N × D² × H' × W', H' = ⌈(H + 2 pad - 2 border)/stride_1⌉,
     border = max_displacement + (kernel_size - 1)/2.
-    Differs from Caffe: nothing known. Source: lmb-freiburg/flownet2, synopsys-caffe; Dosovitskiy et al. 2015.
+    Differs from Caffe: SUBTRACT's gradient is the derivative; the original takes signs of other pairs.
+    Source: lmb-freiburg/flownet2, synopsys-caffe; Dosovitskiy et al. 2015.
     """
 
     num_bottoms = 2
@@ -56,29 +57,31 @@ class Correlation(TensorLayer):
             math.ceil((shape[3] + 2 * p.pad - 2 * border_w) / p.stride_1),
         )
 
-    def _steps(self) -> range:
+    def steps(self) -> range:
+        """The displacements along an axis."""
         p = self.param.correlation_param
         most = p.max_displacement // p.stride_2
-        first = 0 if p.single_direction == 1 else -most
-        last = 0 if p.single_direction == -1 else most
-        return range(first * p.stride_2, last * p.stride_2 + 1, p.stride_2)
+        return range(-most * p.stride_2, most * p.stride_2 + 1, p.stride_2)
 
     def compute(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         p = self.param.correlation_param
         height, width = self._size(tuple(a.shape))
         radius, reach = (p.kernel_size - 1) // 2, p.max_displacement
         pad_h, reach_h = (p.pad, reach) if self.rows else (0, 0)
-        a, b = (F.pad(x, (p.pad, p.pad, pad_h, pad_h)) for x in (a, b))
+        steps = self.steps()
+        beyond = max(0, -steps[0] - reach)  # columns to the left of b's padding that are looked at
+        a = F.pad(a, (p.pad, p.pad, pad_h, pad_h))
+        b = F.pad(b, (p.pad + beyond, p.pad, pad_h, pad_h))
         # what the patches of all places cover
         high = (height - 1) * p.stride_1 + p.kernel_size
         wide = (width - 1) * p.stride_1 + p.kernel_size
         block = a[:, :, reach_h : reach_h + high, reach : reach + wide]
         scale = 1 / (p.kernel_size**2 * a.shape[1])
-        subtract = p.do_abs or p.correlation_type == caffe_pb2.CorrelationParameter.SUBTRACT
+        subtract = p.correlation_type == caffe_pb2.CorrelationParameter.SUBTRACT
         channels = []
-        for down in self._steps() if self.rows else (0,):
-            for right in self._steps():
-                top, left = reach_h + down, reach + right
+        for down in steps if self.rows else (0,):
+            for right in steps:
+                top, left = reach_h + down, reach + beyond + right
                 other = b[:, :, top : top + high, left : left + wide]
                 each = (block - other).abs() if subtract else block * other
                 channels.append(each.sum(1, keepdim=True))

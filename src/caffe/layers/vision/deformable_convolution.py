@@ -13,9 +13,10 @@ class DeformableConvolution(TensorLayer):
     """A convolution whose kernel points are moved, at each place, by offsets: y = Σ_k W[k] · x(p + p_k +
     Δp_k).
 
-    Values between pixels are bilinear, 0 outside. The channels are split into deformable_group groups with
-    offsets of their own; offset channel (d·K + k)·2 moves point k of group d down, the next one to the
-    right.
+    Values between pixels are bilinear; beyond the last row or column they are that of the last, and 0 before
+    the first and from one pixel after the last on, as in the original. The channels are split into
+    deformable_group groups with offsets of their own; offset channel (d·K + k)·2 moves point k of group d
+    down, the next one to the right.
 
     bottom: x (N × C × H × W); offsets (N × 2·deformable_group·kernel_h·kernel_w × H' × W').
     top: N × num_output × H' × W'. blobs: W (num_output × C/group × kernel_h × kernel_w), b (num_output).
@@ -85,11 +86,13 @@ class DeformableConvolution(TensorLayer):
         col = torch.arange(out_w, **like) * self.stride[1] - self.pad[1]  # type: ignore[call-overload]
         row = row + (kernel_row * self.dilation[0])[:, None, None] + moved[:, :, 0]
         col = col + (kernel_col * self.dilation[1])[:, None, None] + moved[:, :, 1]
-        # grid_sample's coordinates: -1 and 1 are the middles of the corner pixels
-        grid = torch.stack([2 * col / max(width - 1, 1) - 1, 2 * row / max(height - 1, 1) - 1], -1)
+        inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)
+        # grid_sample's coordinates: -1 and 1 are the middles of the corner pixels, of a map that has its last
+        # row and column twice; 3 is outside
+        grid = torch.stack([2 * col / width - 1, 2 * row / height - 1], -1)
         patches = F.grid_sample(
-            x.reshape(n * groups, channels // groups, height, width),
-            grid.flatten(1, 2),
+            F.pad(x, (0, 1, 0, 1), mode="replicate").reshape(n * groups, -1, height + 1, width + 1),
+            torch.where(inside[..., None], grid, torch.full_like(grid, 3)).flatten(1, 2),
             mode="bilinear",
             padding_mode="zeros",
             align_corners=True,

@@ -21,7 +21,8 @@ class Resample(TensorLayer):
     shrinks. No gradient.
 
     bottom: x (N × C × H × W); optionally a blob of the wanted height and width. top: ``height`` × ``width``.
-    Differs from Caffe: nothing known. Source: lmb-freiburg/flownet2, synopsys-caffe.
+    Differs from Caffe: NEAREST takes the last row or column where the original reads beyond it (factors that
+    differ by axis). Source: lmb-freiburg/flownet2, synopsys-caffe.
     """
 
     num_bottoms = (1, 2)
@@ -75,4 +76,5 @@ class Resample(TensorLayer):
 
 
 def _round(x: torch.Tensor) -> torch.Tensor:
-    return torch.sign(x) * torch.floor(x.abs() + 0.5)
+    whole = x.trunc()
+    return whole + ((x - whole) * 2).trunc()
