@@ -41,19 +41,20 @@ class LossScale:
     (Micikevicius et al. 2018).
     """
 
-    def __init__(self) -> None:
-        self.value = 65536.0
-        self._good = 0
+    def __init__(self, value: float = 65536.0, good: int = 0) -> None:
+        self.value = value
+        self.good = good
+        """Updates since the factor last changed."""
 
     def unscale(self, grads: Sequence[torch.Tensor]) -> bool:
         """Divide the gradients by the factor; False where one is not finite, which changes the factor."""
         norms = torch.stack(torch._foreach_norm(list(grads)))
         if not bool(norms.isfinite().all()):
-            self.value, self._good = max(self.value / 2, 1.0), 0
+            self.value, self.good = max(self.value / 2, 1.0), 0
             logs.info(f"A gradient is not finite: update left out, loss scale now {self.value:g}")
             return False
         torch._foreach_mul_(list(grads), 1 / self.value)
-        self._good += 1
-        if self._good == 2000:
-            self.value, self._good = self.value * 2, 0
+        self.good += 1
+        if self.good == 2000:
+            self.value, self.good = self.value * 2, 0
         return True

@@ -114,6 +114,8 @@ def _find_device() -> torch.device:
             f"Device {_state.device_id} must be one of the {len(found)} found: {', '.join(found)}",
             fix=f"Use set_device(0) to set_device({len(found) - 1})",
         )
+    # Shapes seldom change from one forward to the next: it pays to try cuDNN's algorithms once.
+    torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
     return torch.device(found[_state.device_id])
 
 

@@ -15,6 +15,7 @@ from support_nets import SOLVER, weights, write_regression
 
 import caffe
 from caffe.errors import CaffeError, MissingFileError, SnapshotError
+from caffe.precision import LossScale
 from caffe.solvers import snapshot
 
 
@@ -49,6 +50,21 @@ def test_shuffled_data_resumes_where_it_was(folder):
     whole.solve()
     resumed = caffe.get_solver("solver.prototxt")
     resumed.solve("snap_iter_21.solverstate")
+    for a, b in zip(weights(whole), weights(resumed)):
+        assert np.array_equal(a, b)
+
+
+def test_float16s_loss_scale_is_taken_up(folder):
+    caffe.set_amp("fp16")
+    whole = caffe.get_solver("solver.prototxt")
+    whole.step(1)
+    whole.update.loss_scale = LossScale(512.0, 1990)
+    whole.solve()
+    resumed = caffe.get_solver("solver.prototxt")
+    resumed.solve("snap_iter_14.solverstate")
+    scale = resumed.update.loss_scale
+    assert (scale.value, scale.good) == (whole.update.loss_scale.value, whole.update.loss_scale.good)
+    assert scale.value == 1024.0  # 2000 good updates were counted across the resumption
     for a, b in zip(weights(whole), weights(resumed)):
         assert np.array_equal(a, b)
 

@@ -23,6 +23,7 @@ from caffe.errors import CaffeError, MissingFileError, SnapshotError
 from caffe.formats import binaryproto, hdf5
 from caffe.formats.atomic import replacing
 from caffe.net.weights import is_hdf5
+from caffe.precision import LossScale
 from caffe.proto import caffe_pb2
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ def worker_state(solver: Solver) -> State:
 
 
 def _extra(solver: Solver, workers: list[State | None]) -> State:
+    scale = solver.update.loss_scale
     return {
         "version": 1,
         "iter": solver.iter,
@@ -150,6 +152,7 @@ def _extra(solver: Solver, workers: list[State | None]) -> State:
             "minimum_loss": solver.policy.minimum_loss,
             "last_improved": solver.policy.last_improved,
         },
+        "loss_scale": [scale.value, scale.good] if scale is not None else None,
         "solver_count": runtime.solver_count(),
         "workers": workers,
     }
@@ -178,6 +181,8 @@ def apply_extra(solver: Solver, extra: State, path: str | os.PathLike[str]) -> N
             raise ValueError(f"it is of iteration {extra['iter']}, the solver state of {solver.iter}")
         solver.policy.minimum_loss = extra["policy"]["minimum_loss"]
         solver.policy.last_improved = extra["policy"]["last_improved"]
+        scale = extra.get("loss_scale")  # older files have none
+        solver.update.loss_scale = LossScale(*scale) if scale is not None else None
         workers = extra["workers"]
         known = next((w for w in workers if w is not None), None)
         own = None
