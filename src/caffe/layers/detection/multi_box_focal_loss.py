@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from caffe.layers.detection.multi_box_loss import MultiBoxLoss
-from caffe.layers.loss.focal_loss import focal
+from caffe.layers.loss._focal import focal
 
 
 class MultiBoxFocalLoss(MultiBoxLoss):
