@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from caffe.blob import Blob
-from caffe.errors import InputError, InputTypeError, close_names
+from caffe.errors import InputError, InputTypeError, UnknownNameError, close_names
 
 
 def constructor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int, Any, Any]:
@@ -66,3 +66,36 @@ def put(
                 f"The {kind} '{name}' must fit the blob's shape {list(blob.shape)}; got {list(array.shape)}",
                 fix=f"net.blobs['{name}'].reshape(...) first",
             ) from None
+
+
+def layer_index(name: str, index: Mapping[str, int]) -> int:
+    """The place of the layer of that name. Raises InputTypeError, UnknownNameError."""
+    if not isinstance(name, str):
+        raise InputTypeError(f"A layer is named by a string; got {name!r}")
+    if name not in index:
+        raise UnknownNameError(
+            f"The net has no layer '{name}'",
+            fix=close_names(name, index) or f"Layers: {', '.join(index)}",
+        )
+    return index[name]
+
+
+def blob_list(blobs: Collection[str], names: Iterable[str] | None) -> list[str]:
+    """The names of blobs that are asked for. Raises InputTypeError, UnknownNameError."""
+    if names is not None and not isinstance(names, Iterable):
+        raise InputTypeError(f"Blobs are given as a list of names; got {names!r}")
+    found = [names] if isinstance(names, str) else list(names or ())
+    for name in found:
+        if not isinstance(name, str):
+            raise InputTypeError(f"A blob is named by a string; got {name!r}")
+        if name not in blobs:
+            raise UnknownNameError(
+                f"The net has no blob '{name}'", fix=close_names(name, blobs) or f"Blobs: {', '.join(blobs)}"
+            )
+    return found
+
+
+def check_path(value: object, method: str) -> None:
+    """Raise InputTypeError unless ``value`` can be a file's path."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise InputTypeError(f"{method} takes a file's path; got {value!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from functools import reduce
 from typing import Any, NoReturn
@@ -14,25 +14,23 @@ import numpy.typing as npt
 import torch
 
 from caffe import allocator, fillers, logs, runtime
-from caffe.blob import Blob, BlobVec
+from caffe.blob import Blob
 from caffe.errors import (
     CaffeError,
     InputError,
     InputTypeError,
     StateError,
-    UnknownNameError,
-    close_names,
 )
 from caffe.layer import Layer
 from caffe.net import batching, build, weights
-from caffe.net.arguments import constructor, put
+from caffe.net.arguments import blob_list, check_path, constructor, layer_index, put
 from caffe.net.checkpointing import Checkpointing
 from caffe.net.compiled import Compiled
+from caffe.net.contents import Contents
 from caffe.net.failures import explained
 from caffe.net.inference import Inference
 from caffe.net.merging import Merging
 from caffe.net.renewal import Renewal
-from caffe.net.sharing import Param
 from caffe.net.wiring import Step, Wiring, fill_loss_diff
 from caffe.precision import autocast
 from caffe.proto import caffe_pb2
@@ -43,7 +41,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 Hook = Callable[[int], Any]
 
 
-class Net:
+class Net(Contents):
     """A network: ``Net(network_file, phase, level=0, stages=None, weights=None)``.
 
     The older ``Net(network_file, weights, phase)`` works as well. ``network_file`` is a prototxt's path, a
@@ -88,73 +86,6 @@ class Net:
         self._compiles: bool | None = None  # as the user said for this net
         self._index = {s.name: i for i, s in reversed(list(enumerate(self._steps)))}
 
-    # What is in it
-
-    @property
-    def params(self) -> OrderedDict[str, BlobVec]:
-        """Layer name → its parameters, for layers that have any."""
-        return OrderedDict((s.name, s.layer.blobs) for s in self._steps if len(s.layer.blobs))
-
-    @property
-    def layer_dict(self) -> OrderedDict[str, Layer]:
-        """Layer name → layer."""
-        return OrderedDict((s.name, shown(s.layer)) for s in self._steps)
-
-    @property
-    def top_names(self) -> OrderedDict[str, list[str]]:
-        """Layer name → the names of its tops."""
-        return OrderedDict((s.name, list(s.top_names)) for s in self._steps)
-
-    @property
-    def bottom_names(self) -> OrderedDict[str, list[str]]:
-        """Layer name → the names of its bottoms."""
-        return OrderedDict((s.name, list(s.bottom_names)) for s in self._steps)
-
-    @property
-    def blob_loss_weights(self) -> OrderedDict[str, float]:
-        """Blob name → its weight in the loss (0 for most)."""
-        return OrderedDict((n, self._wiring.loss_weights.get(n, 0.0)) for n in self.blobs)
-
-    @property
-    def _layer_names(self) -> list[str]:
-        return [s.name for s in self._steps]
-
-    @property
-    def _blob_names(self) -> list[str]:
-        return list(self.blobs)
-
-    @property
-    def _blobs(self) -> list[Blob]:
-        return list(self.blobs.values())
-
-    @property
-    def _inputs(self) -> list[int]:
-        names = self._blob_names
-        return [names.index(n) for n in self.inputs]
-
-    @property
-    def _outputs(self) -> list[int]:
-        names = self._blob_names
-        return [names.index(n) for n in self.outputs]
-
-    def _bottom_ids(self, layer: int) -> list[int]:
-        names = self._blob_names
-        return [names.index(n) for n in self._steps[layer].bottom_names]
-
-    def _top_ids(self, layer: int) -> list[int]:
-        names = self._blob_names
-        return [names.index(n) for n in self._steps[layer].top_names]
-
-    @property
-    def steps(self) -> Sequence[Step]:
-        """The layers in their places; for tools that walk a net."""
-        return self._steps
-
-    @property
-    def learnable(self) -> list[Param]:
-        """The parameters that a solver updates, shared ones once."""
-        return self._wiring.params.learnable
-
     # Forward and backward
 
     def forward(
@@ -169,18 +100,18 @@ class Net:
         ``kwargs`` are values for all input blobs, of their batch size; ``blobs`` names more blobs to return.
         Raises InputError, UnknownNameError, and what layers raise.
         """
-        first = 0 if start is None else self._layer_index(start)
+        first = 0 if start is None else layer_index(start, self._index)
         if end is None:
             last, returned = len(self._steps) - 1, list(self.outputs)
         else:
-            last = self._layer_index(end)
+            last = layer_index(end, self._index)
             returned = list(self._steps[last].top_names)
         if first > last:
             raise InputError(
                 f"forward goes from the first layer to the last: '{start}' comes after '{end}'",
                 fix=f"Did you mean forward(start='{end}', end='{start}')?",
             )
-        extra = self._blob_list(blobs)
+        extra = blob_list(self.blobs, blobs)
         if kwargs:
             put(self.blobs, kwargs, self.inputs, "input", "data")
         if self._inference is not None:
@@ -256,18 +187,18 @@ class Net:
         ``kwargs`` are gradients for all output blobs; ``diffs`` names more blobs whose diffs are returned.
         Parameter diffs are added to (see ``clear_param_diffs``). Raises InputError, UnknownNameError.
         """
-        first = len(self._steps) - 1 if start is None else self._layer_index(start)
+        first = len(self._steps) - 1 if start is None else layer_index(start, self._index)
         if end is None:
             last, returned = 0, list(self.inputs)
         else:
-            last = self._layer_index(end)
+            last = layer_index(end, self._index)
             returned = list(self._steps[last].bottom_names)
         if first < last:
             raise InputError(
                 f"backward goes from the last layer to the first: '{start}' comes before '{end}'",
                 fix=f"Did you mean backward(start='{end}', end='{start}')?",
             )
-        extra = self._blob_list(diffs)
+        extra = blob_list(self.blobs, diffs)
         if kwargs:
             put(self.blobs, kwargs, self.outputs, "output", "diff")
         self._backward(first, last)
@@ -342,7 +273,7 @@ class Net:
         if on and self.phase == caffe_pb2.TRAIN:
             logs.warning(f"Net '{self.name}' is for training: only nets of the TEST phase are compiled")
         self._compiled = (
-            Compiled(self, self._blob_list(keep)) if on and self.phase == caffe_pb2.TEST else None
+            Compiled(self, blob_list(self.blobs, keep)) if on and self.phase == caffe_pb2.TEST else None
         )
         self._compiles = self._compiled is not None
 
@@ -365,7 +296,7 @@ class Net:
         all layers are run again then, from what the inputs hold. Raises UnknownNameError for a ``keep`` that
         is no blob.
         """
-        self._inference = Inference(self, self._blob_list(keep), recompute) if on else None
+        self._inference = Inference(self, blob_list(self.blobs, keep), recompute) if on else None
         self._keep_nothing(on)
 
     def set_checkpointing(self, on: bool = True) -> None:
@@ -408,7 +339,7 @@ class Net:
 
         Returns which layers were filled, and which of either side were not. Raises MissingFileError, WeightsError.
         """
-        _path(trained_filename, "copy_from")
+        check_path(trained_filename, "copy_from")
         return weights.copy_from(self, trained_filename)
 
     def share_with(self, other: Net) -> None:
@@ -419,17 +350,17 @@ class Net:
 
     def save(self, filename: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write a .caffemodel that the original reads. Raises FileAccessError."""
-        _path(filename, "save")
+        check_path(filename, "save")
         weights.save(self, filename, write_diff)
 
     def save_hdf5(self, filename: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write the parameters in the original's HDF5 layout."""
-        _path(filename, "save_hdf5")
+        check_path(filename, "save_hdf5")
         weights.save_hdf5(self, filename, write_diff)
 
     def load_hdf5(self, filename: str | os.PathLike[str]) -> weights.Report:
         """Copy parameters from a file in the original's HDF5 layout."""
-        _path(filename, "load_hdf5")
+        check_path(filename, "load_hdf5")
         return weights.load_hdf5(self, filename)
 
     # Batches
@@ -477,33 +408,7 @@ class Net:
         """Call ``hook(layer_index)`` after each layer's backward."""
         self.hooks["after_backward"].append(hook)
 
-    # Looking at it
-
-    def to_proto(self) -> caffe_pb2.NetParameter:
-        """The net's definition as it was wired: upgraded, filtered, with Split layers; no weights."""
-        param = caffe_pb2.NetParameter()
-        param.CopyFrom(self._param)
-        return param
-
-    def summary(self) -> str:
-        """A table of layers with output shapes, parameters, multiply-adds and memory."""
-        from caffe.display import net_summary
-
-        return net_summary(self)
-
-    def draw(self, filename: str | None = None, rankdir: str = "LR") -> Any:
-        """Draw the net's graph, into a file where one is named; see :mod:`caffe.draw`."""
-        from caffe import draw
-
-        if filename is None:
-            return draw.draw_net(self._param, rankdir)
-        draw.draw_net_to_file(self._param, filename, rankdir)
-        return None
-
-    def _repr_html_(self) -> str:
-        from caffe.display import net_html
-
-        return net_html(self)
+    # Life
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise InputTypeError(
@@ -511,10 +416,6 @@ class Net:
             fix="Write net.save('….caffemodel') and make another: caffe.Net(net.to_proto(), net.phase,"
             " weights='….caffemodel'); other.share_with(net) shares the parameters",
         )
-
-    def __repr__(self) -> str:
-        phase = "TRAIN" if self.phase == caffe_pb2.TRAIN else "TEST"
-        return f"<Net '{self.name}' {phase}, {len(self._steps)} layers>"
 
     def close(self) -> None:
         """Stop data threads and close databases; also happens when the net is collected."""
@@ -525,42 +426,11 @@ class Net:
         if wiring is not None:
             wiring.close()
 
-    # Checks
-
-    def _layer_index(self, name: str) -> int:
-        if not isinstance(name, str):
-            raise InputTypeError(f"A layer is named by a string; got {name!r}")
-        if name not in self._index:
-            raise UnknownNameError(
-                f"The net has no layer '{name}'",
-                fix=close_names(name, self._index) or f"Layers: {', '.join(self._index)}",
-            )
-        return self._index[name]
-
-    def _blob_list(self, names: Iterable[str] | None) -> list[str]:
-        if names is not None and not isinstance(names, Iterable):
-            raise InputTypeError(f"Blobs are given as a list of names; got {names!r}")
-        found = [names] if isinstance(names, str) else list(names or ())
-        for name in found:
-            if not isinstance(name, str):
-                raise InputTypeError(f"A blob is named by a string; got {name!r}")
-            if name not in self.blobs:
-                raise UnknownNameError(
-                    f"The net has no blob '{name}'",
-                    fix=close_names(name, self.blobs) or f"Blobs: {', '.join(self.blobs)}",
-                )
-        return found
-
 
 def _total(losses: Iterable[torch.Tensor | float]) -> torch.Tensor | float:
     """Their sum, at one operation less than from 0 on; what is no tensor is 0."""
     tensors = [loss for loss in losses if isinstance(loss, torch.Tensor)]
     return reduce(torch.add, tensors) if tensors else 0.0
-
-
-def _path(value: object, method: str) -> None:
-    if not isinstance(value, (str, os.PathLike)):
-        raise InputTypeError(f"{method} takes a file's path; got {value!r}")
 
 
 __all__ = ["Arrays", "Hook", "Net"]
