@@ -45,6 +45,12 @@ class Scale(TensorLayer):
             specs.append(BlobSpec(operand, p.bias_filler))
         return specs
 
+    @property
+    def per_channel(self) -> bool:
+        """Whether s is a factor for each channel, axis 1."""
+        shapes = self._shapes or ((),)
+        return len(self.blobs[0].shape) == 1 and self._trailing == len(shapes[0]) - 2
+
     def compute(self, x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         if scale.dim() == 1 and self._trailing == x.dim() - 2:
             # A batch normalization by mean 0 and variance 1: one pass forward, one backward.

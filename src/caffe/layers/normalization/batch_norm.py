@@ -91,6 +91,19 @@ class BatchNorm(TensorLayer):
         y = self._normalize(x, mean_sum, var_sum, weight_sum, scale, bias)
         return F.relu(y) if self.param.batch_norm_param.relu else y
 
+    @property
+    def is_global(self) -> bool:
+        """Whether it normalizes by the statistics of training, not by the batch's."""
+        return self._global
+
+    def line(
+        self, mean_sum: torch.Tensor, var_sum: torch.Tensor, weight_sum: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where it is plain and global: s and t (C each) of y = s·x + t."""
+        factor = torch.where(weight_sum == 0, 0.0, weight_sum.reciprocal())
+        scale = torch.rsqrt(var_sum * factor + self.param.batch_norm_param.eps)
+        return scale, -(mean_sum * factor) * scale
+
     def _normalize(
         self,
         x: torch.Tensor,
