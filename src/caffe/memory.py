@@ -291,21 +291,6 @@ class ReshapedMemory(Memory):
     def mutable_on(self, device: torch.device) -> torch.Tensor:
         return self._owner.mutable_on(device).view(self._shape)
 
-    def converted(
-        self, device: torch.device, dtype: torch.dtype, layout: torch.memory_format
-    ) -> torch.Tensor:
-        """The values in another type or layout, for reading; made once for as long as they stay the same.
-
-        As they are where a view that was handed out may change them at any time.
-        """
-        values = self.on(device)
-        if self.watched:
-            return values
-        key = self.changes, device, dtype, layout
-        if self._converted is None or self._converted[0] != key:
-            self._converted = key, values.to(dtype, memory_format=layout)
-        return self._converted[1]
-
     def array(self, c_order: bool = False) -> npt.NDArray[Any]:
         return self._owner.array(c_order).reshape(self._shape)
 
