@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -103,3 +104,20 @@ def _with_python_layer() -> Any:
     n.scaled = L.Python(n.data, module="python_layers", layer="Scaled")
     n.out = L.Power(n.scaled, scale=-1)
     return n
+
+
+def test_relus_in_place_keep_nothing() -> None:
+    n = caffe.NetSpec()
+    n.data = L.Input(shape=dict(dim=[2, 3, 9, 8]))
+    n.conv = L.Convolution(n.data, kernel_size=3, num_output=5, weight_filler=dict(type="xavier"))
+    n.relu = L.ReLU(n.conv, in_place=True)
+    n.pool = L.Pooling(n.relu, global_pooling=True)
+    net = caffe.Net(n, caffe.TEST)
+    net.set_inference()
+    kept = []
+    relu = next(s.layer for s in net.steps if s.name == "relu")
+    forward = relu.forward
+    relu.forward = lambda bottom, top: (forward(bottom, top), kept.append(weakref.ref(top[0].tensor)))  # type: ignore[method-assign]
+    net.forward()
+    assert len(kept) == 1
+    assert kept[0]() is None

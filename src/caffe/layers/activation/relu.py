@@ -32,13 +32,18 @@ class ReLU(TensorLayer):
     _overwritten: torch.Tensor | None = None
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        self._overwritten = None
+        self.release()
         memory = bottom[0].data_memory
         if not self.overwrites or memory.exposed or memory.lent or not self._plain:
             super().forward(bottom, top)
             return
-        self.release()
-        self._overwritten = torch.relu_(bottom[0].tensor)
+        y = torch.relu_(bottom[0].tensor)
+        if self.needs.backward and not self.inference:
+            self._overwritten = y
+
+    def release(self) -> None:
+        super().release()
+        self._overwritten = None
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
         if self._overwritten is None:

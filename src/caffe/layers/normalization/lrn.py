@@ -44,6 +44,9 @@ class LRN(TensorLayer):
             axes = x.dim() - 2
             pool = Pool((p.local_size,) * axes, (1,) * axes, ((p.local_size - 1) // 2,) * axes)
             return x * (1 + p.alpha * average_pool(x.square(), pool, True)) ** -p.beta
+        if not torch.is_grad_enabled():
+            base = _sum_channels(x.square(), p.local_size, p.alpha / p.local_size, p.k)
+            return x * _power(base, p.beta, overwrite=True)
         y: torch.Tensor = _AcrossChannels.apply(x, p.local_size, p.alpha, p.beta, p.k)  # type: ignore[no-untyped-call]
         return y
 
@@ -67,10 +70,10 @@ class _AcrossChannels(torch.autograd.Function):
         return dx, None, None, None, None
 
 
-def _power(base: torch.Tensor, beta: float) -> torch.Tensor:
+def _power(base: torch.Tensor, beta: float, overwrite: bool = False) -> torch.Tensor:
     """base^−beta; the usual 0.75 by roots, which are much faster than a power."""
     if beta == 0.75:
-        root = base.rsqrt()
+        root = base.rsqrt_() if overwrite else base.rsqrt()
         return root.sqrt().mul_(root)
     return base.rsqrt() if beta == 0.5 else base.pow(-beta)
 
