@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import sys
+from collections.abc import Callable
 from functools import cache
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
@@ -32,11 +34,15 @@ def keep_freed_memory() -> bool:
     return bool(libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST))
 
 
-def return_memory() -> None:
-    """Give the system what is free: for when a net is gone."""
-    libc = _glibc()
-    if libc is not None and keep_freed_memory():
-        libc.malloc_trim(0)
+class ReturnsMemory:
+    """Gives the system what is free when it goes: the last of a net's attributes, as they go in order."""
+
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():
+            return
+        libc = _glibc()
+        if libc is not None and keep_freed_memory():
+            libc.malloc_trim(0)
 
 
 @cache

@@ -140,7 +140,7 @@ class Processes:
         self.all.append(process)
         return process
 
-    def workers(self, count: int, meeting: Path, *command: object, timeout: float = 120) -> list[str]:
+    def workers(self, count: int, meeting: Path, *command: object, timeout: float = 300) -> list[str]:
         """Run a command as workers that meet at a file; returns their outputs once all have ended well."""
         started = [
             self.start(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -60,7 +59,6 @@ class Net(Contents):
             self.copy_from(weights_file)
 
     def _setup(self, wiring: Wiring, param: caffe_pb2.NetParameter) -> None:
-        weakref.finalize(self, allocator.return_memory).atexit = False
         self._wiring = wiring
         self._steps: list[Step] = wiring.steps
         self.name: str = param.name
@@ -85,6 +83,7 @@ class Net(Contents):
         self._compiled: Compiled | None = None
         self._compiles: bool | None = None  # as the user said for this net
         self._index = {s.name: i for i, s in reversed(list(enumerate(self._steps)))}
+        self._last = allocator.ReturnsMemory()
 
     # Forward and backward
 
