@@ -19,8 +19,6 @@ from caffe.errors import LayerError
 RECORDS = Path("reference") / "zoo_shapes.jsonl.gz"
 SPLIT = re.compile(r"_split_\d+$")
 OTHERWISE = {
-    "foss-for-synopsys-dwc-arc-processors+synopsys-caffe-models/caffe_models/icnet/caffe_model/"
-    "icnet_cityscapes_merge_subgraph.prototxt": "ICNetSubgraph, one layer for several of ICNet's, is not supported",
     "yjxiong+temporal-segment-networks/models/hmdb51/tsn_bn_inception_flow_deploy.prototxt": (
         "recorded by a fork whose BN has two parameters; the net was made for its authors' BN, which has four"
     ),
