@@ -15,14 +15,13 @@ import torch
 
 from caffe import runtime
 from caffe.blob import Blob
+from caffe.net.loss import Loss, total
 from caffe.precision import autocast
 from caffe.tensor_layer import TensorLayer
 
 if TYPE_CHECKING:
     from caffe.net.net import Net
     from caffe.net.wiring import Step
-
-Loss = torch.Tensor | float
 
 
 @dataclass
@@ -46,18 +45,17 @@ class Checkpointing:
 
     def forward(self) -> Loss:
         """Run the net; returns the loss."""
-        loss: Loss = 0.0
+        losses: list[Loss] = []
         for part in self._plan:
             if isinstance(part, int):
-                loss = loss + self._net.forward_step(part)
+                losses.append(self._net.forward_step(part))
                 continue
             part.values = [b.tensor for b in part.inputs]
             part.rng_states = _rng_states()
             self._keep_graphs(part, False)
-            for i in range(part.start, part.stop):
-                loss = loss + self._net.forward_step(i)
+            losses += [self._net.forward_step(i) for i in range(part.start, part.stop)]
             _free(part)
-        return loss
+        return total(losses)
 
     def backward(self) -> None:
         """Run backward through the whole net, computing each group's forward again first."""

@@ -19,6 +19,7 @@ from caffe.blob import Blob
 from caffe.layers.activation.relu import ReLU
 from caffe.memory import Memory
 from caffe.net import folding
+from caffe.net.loss import Loss, total
 from caffe.precision import autocast
 from caffe.tensor_layer import TensorLayer
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from caffe.net.net import Net
     from caffe.net.wiring import Step
 
-Loss = torch.Tensor | float
 Tensors = list[torch.Tensor]
 
 _LEAST = 2  # layers that are worth a graph
@@ -52,26 +52,23 @@ class Compiled:
 
     def forward(self) -> Loss:
         """Run the net; returns the loss."""
-        net = self._net
-        loss: Loss = 0.0
         if self._plan is None:
             loss, self._plan = self._first()
             return loss
         self.latest = True
-        for part in self._plan:
-            loss = loss + (part.forward() if isinstance(part, Run) else net.forward_step(part))
-        return loss
+        step = self._net.forward_step
+        return total([part.forward() if isinstance(part, Run) else step(part) for part in self._plan])
 
     def _first(self) -> tuple[Loss, list[int | Run]]:
         """An ordinary forward, in which it is found out which layers make runs."""
         net = self._net
-        loss: Loss = 0.0
+        losses: list[Loss] = []
         plan: list[int | Run] = []
         run: list[int] = []
         for i, step in enumerate([*net.steps, None]):
             inputs = [b.tensor for b in step.bottom] if step is not None else []
             if step is not None:
-                loss = loss + net.forward_step(i)
+                losses.append(net.forward_step(i))
             if step is not None and _is_function(step, inputs):
                 run.append(i)
                 continue
@@ -81,7 +78,7 @@ class Compiled:
                 plan.append(i)
         if not any(isinstance(part, Run) for part in plan):
             logs.warning(f"Nothing in net '{net.name}' can be compiled: it runs layer by layer")
-        return loss, plan
+        return total(losses), plan
 
     def settle(self) -> None:
         """Run the layers of the last forward's graphs one by one, so that backward finds what it needs."""
@@ -136,13 +133,13 @@ class Run:
         restore = partial(self._restore, inputs)
         for name, blob in self._hidden:
             blob.data_memory.free(f"the compiled net has no values of '{name}'", restore=restore)
-        return sum((self._net.loss_of(step) for step in self._steps if step.has_loss), 0.0)
+        return total([self._net.loss_of(step) for step in self._steps if step.has_loss])
 
     def _net_inputs(self) -> list[Blob]:
         return [self._net.blobs[name] for name in self._net.inputs]
 
     def _one_by_one(self) -> Loss:
-        return sum((self._net.forward_step(i) for i in range(self.start, self.stop)), 0.0)
+        return total([self._net.forward_step(i) for i in range(self.start, self.stop)])
 
     def _restore(self, inputs: Tensors) -> None:
         """Compute what the graph did not hand out, from the inputs it had."""

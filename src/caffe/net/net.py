@@ -6,7 +6,6 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from functools import reduce
 from typing import Any, NoReturn
 
 import numpy.typing as npt
@@ -14,14 +13,9 @@ import torch
 
 from caffe import allocator, fillers, logs, runtime
 from caffe.blob import Blob
-from caffe.errors import (
-    CaffeError,
-    InputError,
-    InputTypeError,
-    StateError,
-)
+from caffe.errors import CaffeError, InputError, InputTypeError, StateError
 from caffe.layer import Layer
-from caffe.net import batching, build, weights
+from caffe.net import batching, build, loss, weights
 from caffe.net.arguments import blob_list, check_path, constructor, layer_index, put
 from caffe.net.checkpointing import Checkpointing
 from caffe.net.compiled import Compiled
@@ -30,7 +24,7 @@ from caffe.net.failures import explained
 from caffe.net.inference import Inference
 from caffe.net.merging import Merging
 from caffe.net.renewal import Renewal
-from caffe.net.wiring import Step, Wiring, fill_loss_diff
+from caffe.net.wiring import Step, Wiring
 from caffe.precision import autocast
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import TensorLayer
@@ -122,7 +116,7 @@ class Net(Contents):
         """Run layers by index; returns the loss."""
         return float(self.forward_loss(start, end))
 
-    def forward_loss(self, start: int = 0, end: int | None = None) -> torch.Tensor | float:
+    def forward_loss(self, start: int = 0, end: int | None = None) -> loss.Loss:
         """Run layers by index; the loss stays on the device, so that nothing waits for it."""
         stop = len(self._steps) if end is None else end + 1
         compiled = self._compiled_now()
@@ -134,9 +128,9 @@ class Net(Contents):
                 return self._checkpointing.forward()
             if not any(self.hooks.values()):  # they may look at what there is
                 self._renewal.before(start, stop)
-            return _total([self.forward_step(i) for i in range(start, stop)])
+            return loss.total([self.forward_step(i) for i in range(start, stop)])
 
-    def forward_step(self, index: int) -> torch.Tensor | float:
+    def forward_step(self, index: int) -> loss.Loss:
         """Run one layer; returns its part of the loss."""
         step, inference = self._steps[index], self._inference
         for hook in self.hooks["before_forward"]:
@@ -147,32 +141,22 @@ class Net(Contents):
             step.runs.forward(step.bottom, step.top)
         except Exception as error:
             raise explained(error, self.file, step, "forward") from error.__cause__
-        loss = self.loss_of(step) if step.has_loss else 0.0
+        part = self.loss_of(step) if step.has_loss else 0.0
         for hook in self.hooks["after_forward"]:
             hook(index)
         if inference is not None:
             inference.after(index, step.name)
-        return loss
+        return part
 
-    def loss_of(self, step: Step) -> torch.Tensor | float:
+    def loss_of(self, step: Step) -> loss.Loss:
         """A layer's part of the loss: the values of its tops times their weights."""
-        parts: list[torch.Tensor | float] = []
-        for weight, blob in zip(step.loss_weights, step.top):
-            if weight:
-                if not blob.diff_memory.allocated:  # a new shape
-                    fill_loss_diff(blob, weight * self._loss_scale)
-                parts.append(torch.dot(blob.tensor.float().flatten(), blob.diff_tensor.float().flatten()))
-        loss = _total(parts)
-        return loss if self._loss_scale == 1 else loss / self._loss_scale
+        return loss.loss_of(step, self._loss_scale)
 
     def set_loss_scale(self, scale: float) -> None:
         """Multiply all gradients by a factor from now on, as float16 needs it; losses are shown without it."""
         if scale != self._loss_scale:
             self._loss_scale = scale
-            for step in self._steps:
-                for weight, blob in zip(step.loss_weights, step.top):
-                    if weight:
-                        fill_loss_diff(blob, weight * scale)
+            loss.set_scale(self._steps, scale)
 
     def backward(
         self,
@@ -424,12 +408,6 @@ class Net(Contents):
         wiring = getattr(self, "_wiring", None)
         if wiring is not None:
             wiring.close()
-
-
-def _total(losses: Iterable[torch.Tensor | float]) -> torch.Tensor | float:
-    """Their sum, at one operation less than from 0 on; what is no tensor is 0."""
-    tensors = [loss for loss in losses if isinstance(loss, torch.Tensor)]
-    return reduce(torch.add, tensors) if tensors else 0.0
 
 
 __all__ = ["Arrays", "Hook", "Net"]

@@ -14,6 +14,7 @@ from caffe.blob import Blob
 from caffe.errors import CaffeError, LayerError, NetError, close_names
 from caffe.layer import Layer, bounds, describe
 from caffe.layer_factory import create_layer
+from caffe.net.loss import fill_diff
 from caffe.net.sharing import ParamTable
 from caffe.proto import caffe_pb2
 
@@ -200,7 +201,7 @@ class Wiring:
         for name, weight, blob in zip(step.top_names, given, step.top):
             self.loss_weights[name] = weight
             if weight:
-                fill_loss_diff(blob, weight)
+                fill_diff(blob, weight)
 
     def _leave_out_what_no_loss_needs(self) -> None:
         under_loss: set[str] = set()
@@ -228,8 +229,3 @@ class Wiring:
                 wanted or i not in step.layer.no_gradient for i, wanted in enumerate(needs.bottoms)
             ]
             needs.params = [True] * len(needs.params)
-
-
-def fill_loss_diff(blob: Blob, weight: float) -> None:
-    """The gradient of the total loss with respect to a loss blob is its weight."""
-    blob.diff_memory.mutable_on(blob.diff_tensor.device).fill_(weight)
