@@ -120,13 +120,14 @@ class Net(Contents):
         """Run layers by index; the loss stays on the device, so that nothing waits for it."""
         stop = len(self._steps) if end is None else end + 1
         compiled = self._compiled_now()
-        self._merging.set((start, stop) == (0, len(self._steps)) and not any(self.hooks.values()))
+        whole, hooked = (start, stop) == (0, len(self._steps)), any(self.hooks.values())
+        self._merging.set(whole and not hooked)
         with torch.no_grad(), autocast(runtime.device()):
             if compiled is not None and compiled.takes(start, stop):
                 return compiled.forward()
-            if self._checkpointing is not None and (start, stop) == (0, len(self._steps)):
+            if self._checkpointing is not None and whole:
                 return self._checkpointing.forward()
-            if not any(self.hooks.values()):  # they may look at what there is
+            if not hooked:  # they may look at what there is
                 self._renewal.before(start, stop)
             return loss.total([self.forward_step(i) for i in range(start, stop)])
 
@@ -200,9 +201,10 @@ class Net(Contents):
         if self._compiled is not None and self._compiled.latest:
             self._compiled.settle()
         start = len(self._steps) - 1 if start is None else start
+        whole = (start, end) == (len(self._steps) - 1, 0)
         with torch.no_grad():
             if self._checkpointing is not None:
-                if (start, end) != (len(self._steps) - 1, 0):
+                if not whole:
                     raise StateError(
                         "Backward with checkpoints must be of the whole net; got a part of it",
                         file=self.file,
@@ -210,7 +212,7 @@ class Net(Contents):
                     )
                 self._checkpointing.backward()
                 return
-            if not self._merging.on or (start, end) != (len(self._steps) - 1, 0) or any(self.hooks.values()):
+            if not (self._merging.on and whole) or any(self.hooks.values()):
                 self._merging.split()
             for i in range(start, end - 1, -1):
                 self.backward_step(i)
@@ -261,12 +263,7 @@ class Net(Contents):
         self._compiles = self._compiled is not None
 
     def _compiled_now(self) -> Compiled | None:
-        if (
-            self._compiled is None
-            and runtime.compiles()
-            and self.phase == caffe_pb2.TEST
-            and self._compiles is None
-        ):
+        if self._compiles is None and self.phase == caffe_pb2.TEST and runtime.compiles():
             self.compile()
         return self._compiled
 
