@@ -93,9 +93,3 @@ def blob_list(blobs: Collection[str], names: Iterable[str] | None) -> list[str]:
                 f"The net has no blob '{name}'", fix=close_names(name, blobs) or f"Blobs: {', '.join(blobs)}"
             )
     return found
-
-
-def check_path(value: object, method: str) -> None:
-    """Raise InputTypeError unless ``value`` can be a file's path."""
-    if not isinstance(value, (str, os.PathLike)):
-        raise InputTypeError(f"{method} takes a file's path; got {value!r}")

@@ -1,4 +1,7 @@
-"""Running a net over more items than its batch holds: the last batch is padded with zeros, the padding dropped."""
+"""Running a net over more items than its batch holds.
+
+``forward_all`` pads the last batch with zeros and drops the padding; a MemoryData layer takes its batches by itself.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +54,19 @@ def forward_backward_all(
         {name: np.asarray(values)[:items] for name, values in out.items()},
         {name: np.asarray(values)[:items] for name, values in back.items()},
     )
+
+
+def set_input_arrays(net: Net, data: npt.NDArray[Any], labels: npt.NDArray[Any]) -> None:
+    """Give the first layer arrays of items and labels to take batches from; see :meth:`Net.set_input_arrays`."""
+    layer = net.layers[0] if net.layers else None
+    set_arrays = getattr(layer, "set_arrays", None)
+    if set_arrays is None:
+        kind = "none" if layer is None else f"'{layer.name}' of type {layer.type}"
+        raise InputError(
+            f"set_input_arrays needs a net whose first layer is of type MemoryData; got {kind}",
+            fix="Assign to net.blobs['data'].data[...] instead",
+        )
+    set_arrays(data, labels)
 
 
 def _items(inputs: dict[str, Any]) -> int:

@@ -16,7 +16,7 @@ from caffe.blob import Blob
 from caffe.errors import CaffeError, InputError, InputTypeError, StateError
 from caffe.layer import Layer
 from caffe.net import batching, build, loss, weights
-from caffe.net.arguments import blob_list, check_path, constructor, layer_index, put
+from caffe.net.arguments import blob_list, constructor, layer_index, put
 from caffe.net.checkpointing import Checkpointing
 from caffe.net.compiled import Compiled
 from caffe.net.contents import Contents
@@ -319,7 +319,6 @@ class Net(Contents):
 
         Returns which layers were filled, and which of either side were not. Raises MissingFileError, WeightsError.
         """
-        check_path(trained_filename, "copy_from")
         return weights.copy_from(self, trained_filename)
 
     def share_with(self, other: Net) -> None:
@@ -330,17 +329,14 @@ class Net(Contents):
 
     def save(self, filename: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write a .caffemodel that the original reads. Raises FileAccessError."""
-        check_path(filename, "save")
         weights.save(self, filename, write_diff)
 
     def save_hdf5(self, filename: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write the parameters in the original's HDF5 layout."""
-        check_path(filename, "save_hdf5")
         weights.save_hdf5(self, filename, write_diff)
 
     def load_hdf5(self, filename: str | os.PathLike[str]) -> weights.Report:
         """Copy parameters from a file in the original's HDF5 layout."""
-        check_path(filename, "load_hdf5")
         return weights.load_hdf5(self, filename)
 
     # Batches
@@ -360,15 +356,7 @@ class Net(Contents):
 
         Raises InputError where the arrays do not fit (float32, C order, 4 axes, a multiple of batch_size).
         """
-        layer = self.layers[0] if self.layers else None
-        set_arrays = getattr(layer, "set_arrays", None)
-        if set_arrays is None:
-            kind = "none" if layer is None else f"'{layer.name}' of type {layer.type}"
-            raise InputError(
-                f"set_input_arrays needs a net whose first layer is of type MemoryData; got {kind}",
-                fix="Assign to net.blobs['data'].data[...] instead",
-            )
-        set_arrays(data, labels)
+        batching.set_input_arrays(self, data, labels)
 
     # Hooks
 

@@ -14,7 +14,7 @@ import torch
 
 from caffe import logs
 from caffe.blob import Blob, Shape
-from caffe.errors import CaffeError, WeightsError
+from caffe.errors import CaffeError, InputTypeError, WeightsError
 from caffe.formats import binaryproto, hdf5
 from caffe.proto import caffe_pb2
 
@@ -52,6 +52,7 @@ def is_hdf5(path: PathLike) -> bool:
 
 def copy_from(net: Net, path: PathLike) -> Report:
     """Copy parameters from a .caffemodel or HDF5 file, by layer name; see :meth:`Net.copy_from`."""
+    _check_path(path, "copy_from")
     if is_hdf5(path):
         return load_hdf5(net, path)
     source = binaryproto.read_weights(path)
@@ -60,6 +61,7 @@ def copy_from(net: Net, path: PathLike) -> Report:
 
 def load_hdf5(net: Net, path: PathLike) -> Report:
     """Copy parameters from a file in the original's HDF5 layout, by layer name."""
+    _check_path(path, "load_hdf5")
     shared = _shared(net)
     counts = {s.name: len(s.layer.blobs) for s in net.steps}
     source = []
@@ -168,6 +170,7 @@ def share_with(net: Net, other: Net) -> None:
 
 def save(net: Net, path: PathLike, write_diff: bool = False) -> None:
     """Write a .caffemodel; see :meth:`Net.save`."""
+    _check_path(path, "save")
     if str(path).endswith(".h5"):
         save_hdf5(net, path, write_diff)
         return
@@ -180,10 +183,17 @@ def save(net: Net, path: PathLike, write_diff: bool = False) -> None:
 
 def save_hdf5(net: Net, path: PathLike, write_diff: bool = False) -> None:
     """Write the parameters in the original's HDF5 layout."""
+    _check_path(path, "save_hdf5")
     layers = [(s.name, [_values(b) for b in s.layer.blobs]) for s in net.steps]
     diffs = [(s.name, [b.diff for b in s.layer.blobs]) for s in net.steps] if write_diff else None
     shared = _shared(net)
     hdf5.write_weights(Path(path), layers, diffs, shared)
+
+
+def _check_path(value: object, method: str) -> None:
+    """Raise InputTypeError unless ``value`` can be a file's path."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise InputTypeError(f"{method} takes a file's path; got {value!r}")
 
 
 def _shared(net: Net) -> set[tuple[str, int]]:
