@@ -97,6 +97,18 @@ class PrefetchingLayer(Layer):
             raise self.error(f"must be positive; got {value}", field=field, fix=f"Set {field}")
         return value
 
+    def check_list(
+        self, param: caffe_pb2.ImageDataParameter | caffe_pb2.DenseImageDataParameter, field: str, what: str
+    ) -> None:
+        """A list of ``what`` must be named, and a new size be given whole. Raises LayerError."""
+        if not param.source:
+            raise self.error(f"must name a list of {what}", field=f"{field}.source")
+        if bool(param.new_height) != bool(param.new_width):
+            raise self.error(
+                f"must be given together with new_width; got {param.new_height} and {param.new_width}",
+                field=f"{field}.new_height",
+            )
+
 
 def decoding_threads() -> int:
     """Threads that decode images: as many as there are processors for this process."""

@@ -38,13 +38,7 @@ class DenseImageData(PrefetchingLayer):
 
     def open(self) -> tuple[BatchSource, list[tuple[int, ...]]]:
         param = self.param.dense_image_data_param
-        if not param.source:
-            raise self.error("must name a list of pairs of images", field="dense_image_data_param.source")
-        if bool(param.new_height) != bool(param.new_width):
-            raise self.error(
-                f"must be given together with new_width; got {param.new_height} and {param.new_width}",
-                field="dense_image_data_param.new_height",
-            )
+        self.check_list(param, "dense_image_data_param", "pairs of images")
         pairs, seed = read_pairs(param.source), draw_seed()
         if param.rand_skip > len(pairs):
             raise self.error(

@@ -31,13 +31,7 @@ class ImageData(PrefetchingLayer):
 
     def open(self) -> tuple[BatchSource, list[tuple[int, ...]]]:
         param = self.param.image_data_param
-        if not param.source:
-            raise self.error("must name a list of images", field="image_data_param.source")
-        if bool(param.new_height) != bool(param.new_width):
-            raise self.error(
-                f"must be given together with new_width; got {param.new_height} and {param.new_width}",
-                field="image_data_param.new_height",
-            )
+        self.check_list(param, "image_data_param", "images")
         batch_size = self.positive(param.batch_size, "image_data_param.batch_size")
         transformer = Transformer(self.param.transform_param, self.phase)
         label_count = max(param.label_count, param.label_dim, param.label_size, param.num_labels)
