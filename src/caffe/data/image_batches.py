@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from caffe import logs
 from caffe.data.prefetch import Allocate, Array, BatchSource, State
-from caffe.data.transform import Transformer, interleaved, random_words
+from caffe.data.transform import Transformer, interleaved, random_words, times
 from caffe.errors import CaffeError, DataError
 
 _REPORTED = 10
@@ -118,8 +118,8 @@ class ImageBatches(BatchSource):
     def _check(self, images: Array, labels: Array, shape: tuple[int, ...], label: Array) -> None:
         if shape != images.shape[1:]:
             raise DataError(
-                f"it must have the shape {_times(images.shape[1:])} of the first of its batch; "
-                f"got {_times(shape)}",
+                f"it must have the shape {times(images.shape[1:])} of the first of its batch; "
+                f"got {times(shape)}",
                 fix="Set crop_size, make all images of one size, or use batch_size: 1",
             )
         if label.size != labels.shape[1]:
@@ -147,7 +147,3 @@ def _like(image: Array, shape: tuple[int, ...], allocate: Allocate) -> Array:
         n, c, h, w = shape
         return allocate((n, h, w, c)).transpose(0, 3, 1, 2)
     return allocate(shape)
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))

@@ -144,8 +144,8 @@ class Transformer:
     def _check_mean(self, mean: Array, shape: tuple[int, int, int]) -> None:
         if self._mean_file and mean.shape != shape:
             raise DataError(
-                f"The mean in '{self._mean_file}' must have the image's shape {_times(shape)}; "
-                f"got {_times(mean.shape)}",
+                f"The mean in '{self._mean_file}' must have the image's shape {times(shape)}; "
+                f"got {times(mean.shape)}",
                 fix="Compute the mean of these images, or use mean_value",
             )
         if not self._mean_file and len(mean) not in (1, shape[0]):
@@ -266,5 +266,6 @@ def _flip(image: Array) -> Array:
     return np.asarray(cv2.flip(image.transpose(1, 2, 0), 1)).transpose(2, 0, 1)
 
 
-def _times(shape: tuple[int, ...]) -> str:
+def times(shape: tuple[int, ...]) -> str:
+    """A shape as messages show it: 3×227×227."""
     return "×".join(map(str, shape))

@@ -12,7 +12,7 @@ from caffe.data.image_batches import Job, Share
 from caffe.data.image_files import Entry, list_lines, read_image
 from caffe.data.prefetch import Allocate, Array
 from caffe.data.sources.image_list import ImageListBatches
-from caffe.data.transform import Transformer, planes, random_words
+from caffe.data.transform import Transformer, planes, random_words, times
 from caffe.errors import CaffeError, DataError, LayerError
 from caffe.proto import caffe_pb2
 
@@ -93,8 +93,8 @@ class DenseImageBatches(ImageListBatches):
         label = planes(_nearest(read_image(path, color=False), *self._size))
         if label.shape[1:] != image.shape[1:]:
             raise DataError(
-                f"the label image '{path}' must have the image's size {_times(image.shape[1:])};"
-                f" got {_times(label.shape[1:])}",
+                f"the label image '{path}' must have the image's size {times(image.shape[1:])};"
+                f" got {times(label.shape[1:])}",
                 fix="Set new_height and new_width, or correct the list",
             )
         return image, label
@@ -121,8 +121,8 @@ class DenseImageBatches(ImageListBatches):
                     tops = [allocate((len(job.items), *shape)) for shape in shapes]
                 if tops[0].shape[1:] != shapes[0]:
                     raise DataError(
-                        f"it must have the shape {_times(tops[0].shape[1:])} of the first of its batch;"
-                        f" got {_times(shapes[0])}",
+                        f"it must have the shape {times(tops[0].shape[1:])} of the first of its batch;"
+                        f" got {times(shapes[0])}",
                         fix="Set new_height and new_width, a crop_size, or use batch_size: 1",
                     )
             except CaffeError as error:
@@ -140,7 +140,3 @@ def _nearest(image: npt.NDArray[np.uint8], height: int, width: int) -> Array:
     import cv2
 
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST))
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
