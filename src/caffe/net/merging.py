@@ -71,7 +71,9 @@ class Merging:
         self._pairs: list[tuple[Step, Step, ScaledBatchNorm, Layer]] = []
         for first, second in pairwise(steps):
             norm, scale = first.layer, second.layer
-            if type(norm) is BatchNorm and norm.plain and type(scale) is Scale and _follows(first, second):
+            if type(norm) is not BatchNorm or type(scale) is not Scale:
+                continue
+            if norm.plain and _follows(first, second) and scale.per_channel:
                 self._pairs.append((first, second, ScaledBatchNorm(norm, scale), _Passed(scale.param)))
         _overwrite(steps)
 
@@ -99,15 +101,11 @@ class Merging:
 
 
 def _follows(first: Step, second: Step) -> bool:
-    """Whether the second is a Scale for each channel, in place on what the first gives."""
-    shape, scale = first.bottom[0].shape, second.layer
+    """Whether the second needs nothing but what the first gives, and works in place on it."""
     return (
         len(second.bottom) == 1
         and second.bottom[0] is first.top[0]
         and second.top[0] is first.top[0]
-        and len(shape) > 1
-        and scale.axis(scale.param.scale_param.axis, shape) == 1
-        and scale.blobs[0].shape == (shape[1],)
         and first.needs_backward == second.needs_backward
         and not first.has_loss
     )

@@ -100,9 +100,9 @@ class BatchNorm(TensorLayer):
         self, mean_sum: torch.Tensor, var_sum: torch.Tensor, weight_sum: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Where it is plain and global: s and t (C each) of y = s·x + t."""
-        factor = torch.where(weight_sum == 0, 0.0, weight_sum.reciprocal())
-        scale = torch.rsqrt(var_sum * factor + self.param.batch_norm_param.eps)
-        return scale, -(mean_sum * factor) * scale
+        mean, var = _statistics(mean_sum, var_sum, weight_sum)
+        scale = torch.rsqrt(var + self.param.batch_norm_param.eps)
+        return scale, -mean * scale
 
     def _normalize(
         self,
@@ -116,8 +116,7 @@ class BatchNorm(TensorLayer):
         p = self.param.batch_norm_param
         eps = max(p.eps, 1e-5) if self._scaled else p.eps
         if self._global:
-            factor = torch.where(weight_sum == 0, 0.0, weight_sum.reciprocal())
-            mean, var = (mean_sum * factor).detach(), (var_sum * factor).detach()
+            mean, var = _statistics(mean_sum, var_sum, weight_sum)
             if not p.add_eps_before_sqrt:
                 var, eps = (var.sqrt() + eps).square(), 0.0
             return torch.batch_norm(x, scale, bias, mean, var, False, 0.0, eps, False)
@@ -152,6 +151,14 @@ class BatchNorm(TensorLayer):
             moved = total / weight * fraction + value * (1 - fraction)
             total.copy_(torch.where(none_yet, value, moved))
         weight.fill_(1)
+
+
+def _statistics(
+    mean_sum: torch.Tensor, var_sum: torch.Tensor, weight_sum: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean and variance of training; no gradient goes through them."""
+    factor = torch.where(weight_sum == 0, 0.0, weight_sum.reciprocal())
+    return (mean_sum * factor).detach(), (var_sum * factor).detach()
 
 
 def _nvidia_rates(param: caffe_pb2.LayerParameter) -> caffe_pb2.LayerParameter:
