@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from inference_net import small_net
+from support_nets import seeded_solver
 
 import caffe
 from caffe import layers as L
 from caffe.errors import InputError
-from caffe.proto import caffe_pb2
 
 
 @pytest.fixture(autouse=True)
@@ -33,16 +33,7 @@ def solver(iter_size: int = 1) -> caffe.SGDSolver:
     n.relu = L.ReLU(n.scale, in_place=True)
     n.ip = L.InnerProduct(n.relu, num_output=5, weight_filler=dict(type="xavier"))
     n.loss = L.SoftmaxWithLoss(n.ip, n.label)
-    param = caffe_pb2.SolverParameter(
-        base_lr=0.05, lr_policy="fixed", momentum=0.9, weight_decay=0.01, iter_size=iter_size, max_iter=99
-    )
-    param.net_param.CopyFrom(n.to_proto())
-    caffe.set_random_seed(3)
-    found = caffe.SGDSolver(param)
-    rng = np.random.default_rng(1)
-    found.net.blobs["data"].data[...] = rng.normal(size=(6, 3, 9, 8))
-    found.net.blobs["label"].data[...] = rng.integers(0, 5, 6)
-    return found
+    return seeded_solver(n, weight_decay=0.01, iter_size=iter_size)
 
 
 def losses(precision: str | None, **kwargs: Any) -> tuple[list[float], caffe.SGDSolver]:

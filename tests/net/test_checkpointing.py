@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from python_layers import Scaled  # noqa: F401
+from support_nets import seeded_solver
 
 import caffe
 from caffe import layers as L
 from caffe.errors import StateError
-from caffe.proto import caffe_pb2
 
 
 def solver() -> caffe.SGDSolver:
@@ -31,14 +31,7 @@ def solver() -> caffe.SGDSolver:
     n.python = L.Python(x, module="python_layers", layer="Scaled")
     n.ip = L.InnerProduct(n.python, num_output=5, weight_filler=dict(type="xavier"))
     n.loss = L.SoftmaxWithLoss(n.ip, n.label)
-    param = caffe_pb2.SolverParameter(base_lr=0.05, lr_policy="fixed", momentum=0.9, max_iter=99)
-    param.net_param.CopyFrom(n.to_proto())
-    caffe.set_random_seed(3)
-    found = caffe.SGDSolver(param)
-    rng = np.random.default_rng(1)
-    found.net.blobs["data"].data[...] = rng.normal(size=(6, 3, 9, 8))
-    found.net.blobs["label"].data[...] = rng.integers(0, 5, 6)
-    return found
+    return seeded_solver(n)
 
 
 def test_the_same_training_bit_for_bit() -> None:

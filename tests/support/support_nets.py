@@ -5,6 +5,9 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
+import caffe
+from caffe.proto import caffe_pb2
+
 REGRESSION = """
 name: "regression"
 layer { name: "data" type: "HDF5Data" top: "x" top: "t" hdf5_data_param { source: "list.txt" batch_size: 6 } }
@@ -47,6 +50,19 @@ def write_regression(folder, solver=SOLVER, net=REGRESSION, items=22):
     (folder / "net.prototxt").write_text(net)
     (folder / "solver.prototxt").write_text(solver)
     return folder / "solver.prototxt"
+
+
+def seeded_solver(spec, **settings):
+    """A solver of a NetSpec with inputs ``data`` and ``label`` (of 5 classes), with the same values each time."""
+    param = caffe_pb2.SolverParameter(base_lr=0.05, lr_policy="fixed", momentum=0.9, max_iter=99, **settings)
+    param.net_param.CopyFrom(spec.to_proto())
+    caffe.set_random_seed(3)
+    solver = caffe.SGDSolver(param)
+    data, label = solver.net.blobs["data"], solver.net.blobs["label"]
+    rng = np.random.default_rng(1)
+    data.data[...] = rng.normal(size=data.shape)
+    label.data[...] = rng.integers(0, 5, label.shape)
+    return solver
 
 
 def weights(solver):
