@@ -13,6 +13,7 @@ FLOORS = [
     ["proto", "errors", "runtime", "logs"],
     [
         "allocator",
+        "kernels",
         "memory",
         "blob",
         "gradients",

@@ -8,7 +8,7 @@ Scale, ReLU, sums). Layers that read data, call Python, look at values or draw r
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from caffe import logs, runtime
 from caffe.blob import Blob
 from caffe.layers.activation.relu import ReLU
 from caffe.memory import Memory
-from caffe.net import folding
+from caffe.net import fusing
+from caffe.net.fusing import Fused
 from caffe.net.loss import Loss, total
 from caffe.precision import autocast
 from caffe.tensor_layer import TensorLayer
@@ -108,7 +109,7 @@ class Run:
         self._outputs = [blob for key, (_, blob) in inside.items() if key in later]
         self._hidden = [found for key, found in inside.items() if key not in later]
         self._params = [blob for step in steps for blob in step.layer.blobs]
-        self._chains = folding.chains(steps, later)
+        self._visible = later
         self._graphs: dict[Any, Callable[..., Tensors] | None] = {}
         self._stamps: list[Stamp] = []
         self._rebuilds = 0
@@ -144,38 +145,42 @@ class Run:
     def _restore(self, inputs: Tensors) -> None:
         """Compute what the graph did not hand out, from the inputs it had."""
         with torch.no_grad(), autocast(runtime.device()):
-            values = self._evaluate(inputs, self._own(), {})
+            values = self._evaluate(inputs, self._own(), [])
         for _, blob in self._hidden:
             if blob.data_memory.freed:
                 blob.bind(values[id(blob)])
 
     def _evaluate(
-        self, inputs: Sequence[torch.Tensor], own: Sequence[Tensors], chains: Mapping[int, list[int]]
+        self, inputs: Sequence[torch.Tensor], own: Sequence[Tensors], fused: Sequence[Fused]
     ) -> dict[int, torch.Tensor]:
         """Every blob's values by its id, as a pure function of inputs and of each layer's own parameters.
 
-        ``chains`` says which layers are in the parameters of one before them.
+        Those of ``fused`` layers are all with the last of them.
         """
         values = {id(b): x for b, x in zip(self._inputs, inputs)}
-        done = {k for chain in chains.values() for k in chain}
+        inside = {k for one in fused for k in one.places}
+        at_last = {one.places[-1]: one for one in fused}
         for i, step in enumerate(self._steps):
-            if i not in done:
+            one = at_last.get(i)
+            if one is not None:
+                values[id(step.top[0])] = one.run([values[id(b)] for b in one.bottoms], own[i])
+            elif i not in inside:
                 tops = evaluate(step, [values[id(b)] for b in step.bottom], own[i])
-                last = self._steps[chains[i][-1]] if i in chains else step
-                values.update((id(b), x) for b, x in zip(last.top, tops))
+                values.update((id(b), x) for b, x in zip(step.top, tops))
         return values
 
     def _own(self) -> list[Tensors]:
         """Each layer's parameters."""
         return [[b.tensor for b in step.layer.blobs] for step in self._steps]
 
-    def _folded(self) -> list[Tensors]:
-        """Each layer's parameters, those of chains in their first layer's."""
+    def _packed(self, fused: Sequence[Fused]) -> list[Tensors]:
+        """Each layer's parameters, those of ``fused`` layers with the last of them."""
         own = self._own()
-        for i, chain in self._chains.items():
-            own[i] = folding.fold(own[i], [(self._steps[k].layer, own[k]) for k in chain])
-            for k in chain:
+        for one in fused:
+            params = one.params([own[k] for k in one.places])
+            for k in one.places:
                 own[k] = []
+            own[one.places[-1]] = params
         return own
 
     # Building
@@ -196,8 +201,9 @@ class Run:
         logs.info(f"Compiling layers '{first}' to '{last}' ({len(self._steps)}); this takes a while")
         try:
             with torch.no_grad():
-                own = self._folded() if frozen else self._own()
-                function = partial(self._outputs_of, [len(tensors) for tensors in own], frozen)
+                fused = fusing.plan(self._steps, self._visible) if frozen else []
+                own = self._packed(fused)
+                function = partial(self._outputs_of, [len(tensors) for tensors in own], fused)
                 graph = _compile(function, inputs, [x for tensors in own for x in tensors], frozen)
                 found = graph(*inputs)
         except Exception as error:  # whatever the compiler raises, the net runs on without it
@@ -211,10 +217,12 @@ class Run:
         self._stamps = [Stamp(b, frozen) for b in self._params]
         return graph
 
-    def _outputs_of(self, counts: list[int], folded: bool, params: Tensors, *inputs: torch.Tensor) -> Tensors:
+    def _outputs_of(
+        self, counts: list[int], fused: Sequence[Fused], params: Tensors, *inputs: torch.Tensor
+    ) -> Tensors:
         rest = iter(params)
         own = [[next(rest) for _ in range(count)] for count in counts]
-        values = self._evaluate(inputs, own, self._chains if folded else {})
+        values = self._evaluate(inputs, own, fused)
         return [values[id(b)] for b in self._outputs]
 
 

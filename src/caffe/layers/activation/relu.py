@@ -25,7 +25,8 @@ class ReLU(TensorLayer):
     num_bottoms = (1, 2)
     no_gradient = (1,)
 
-    _plain: bool
+    plain: bool
+    """Whether it is max(x, 0) and nothing else."""
 
     overwrites = False
     """Set by the net where the bottom's values are made for this layer alone, which works in place."""
@@ -34,7 +35,7 @@ class ReLU(TensorLayer):
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         self.release()
         memory = bottom[0].data_memory
-        if not self.overwrites or memory.exposed or memory.lent or not self._plain:
+        if not self.overwrites or memory.exposed or memory.lent or not self.plain:
             super().forward(bottom, top)
             return
         y = torch.relu_(bottom[0].tensor)
@@ -54,7 +55,7 @@ class ReLU(TensorLayer):
 
     def check(self, *shapes: Shape) -> None:
         p = self.param.relu_param
-        self._plain = not (p.negative_slope or p.relu6 or p.maximum > 0 or p.minimum or len(shapes) > 1)
+        self.plain = not (p.negative_slope or p.relu6 or p.maximum > 0 or p.minimum or len(shapes) > 1)
 
     def compute(self, x: torch.Tensor, maximum: torch.Tensor | None = None) -> torch.Tensor:
         p = self.param.relu_param

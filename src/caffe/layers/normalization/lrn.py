@@ -38,6 +38,12 @@ class LRN(TensorLayer):
         if len(shape) < 2 or (within and not 3 <= len(shape) <= 5):
             raise self.shape_error(f"the bottom must be N×C×H×W; got shape {list(shape)}")
 
+    @property
+    def by_roots(self) -> bool:
+        """Whether it is across channels, with the usual β = 0.75, which needs no power."""
+        p = self.param.lrn_param
+        return p.norm_region == caffe_pb2.LRNParameter.ACROSS_CHANNELS and p.beta == 0.75
+
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         p = self.param.lrn_param
         if p.norm_region == caffe_pb2.LRNParameter.WITHIN_CHANNEL:

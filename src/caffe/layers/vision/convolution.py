@@ -46,6 +46,16 @@ class Convolution(TensorLayer):
         """How many groups channels and outputs are split into."""
         return self.param.convolution_param.group
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is the operation on N × C × H × W alone: the same pad on opposite sides, no ReLU in it."""
+        return (
+            self._axis == 1
+            and self._channels_last
+            and self._sides is None
+            and not self.param.convolution_param.relu
+        )
+
     def weight_shape(self, channels: int) -> Shape:
         """The shape of the kernels for a bottom with ``channels`` channels."""
         return (self.param.convolution_param.num_output, channels // self._groups, *self.window.kernel)

@@ -1,0 +1,75 @@
+"""The C++ sources of this folder as one loaded library, kept in torch.compile's cache."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+
+from caffe import logs
+from caffe.kernels import transforms
+
+_SOURCES = ("vectors.h", "winograd.cpp", "pointwise.cpp", "lrn.cpp")
+FLAGS = ("-ffp-contract=fast", "-ftree-vectorize", "-fno-math-errno")
+
+_INTEGER, _FLOAT, _POINTER = ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
+_SHAPE = ctypes.POINTER(_INTEGER)
+_FUNCTIONS = {
+    "panel": (_INTEGER, []),
+    "winograd_scratch": (_INTEGER, [_SHAPE, _INTEGER, _INTEGER]),
+    "winograd": (None, [*[_POINTER] * 5, _SHAPE, *[_INTEGER] * 3]),
+    "pointwise_scratch": (_INTEGER, [*[_INTEGER] * 3]),
+    "pointwise": (None, [*[_POINTER] * 5, *[_INTEGER] * 7]),
+    "lrn_scratch": (_INTEGER, [*[_INTEGER] * 3]),
+    "lrn": (None, [*[_POINTER] * 3, *[_INTEGER] * 3, _FLOAT, _FLOAT, _INTEGER]),
+}
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The library; None, with a warning, where it can't be built.
+
+    Processor, flags and source are its key in the cache (folder TORCHINDUCTOR_CACHE_DIR; CXX names the compiler).
+    """
+    try:
+        from torch._inductor.codecache import CppCodeCache
+
+        found: ctypes.CDLL = CppCodeCache.load(source(), extra_flags=FLAGS)
+    except Exception as error:  # whatever the compiler or its driver raises, there is another way
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        logs.warning(f"The kernels for compiled nets can't be built, torch's are used: {reason[0]}")
+        return None
+    return declared(found)
+
+
+def source() -> str:
+    """All of the C++, with the matrices of Winograd's algorithm."""
+    matrices = {
+        "ToInputs": transforms.inputs(),
+        "ToOutputs4": transforms.outputs(4),
+        "ToOutputs2": transforms.outputs(2),
+    }
+    structs = [_struct(name, matrix) for name, matrix in matrices.items()]
+    return "".join([*structs, *((Path(__file__).parent / name).read_text() for name in _SOURCES)])
+
+
+def declared(found: ctypes.CDLL) -> ctypes.CDLL:
+    """The library with its functions' types."""
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(found, name)
+        function.restype, function.argtypes = result, arguments
+    return found
+
+
+def loaded() -> ctypes.CDLL:
+    """The library, for those who have been told that it is there."""
+    found = library()
+    if found is None:
+        raise RuntimeError("The kernels for compiled nets can't be built here")
+    return found
+
+
+def _struct(name: str, matrix: transforms.Matrix) -> str:
+    rows = ", ".join("{" + ", ".join(f"{x!r}f" for x in row) + "}" for row in matrix)
+    members = f"rows = {len(matrix)}; static constexpr float matrix[rows][{transforms.SIDE}] = {{{rows}}};"
+    return f"struct {name} {{ static constexpr int {members} }};\n"

@@ -1,0 +1,60 @@
+"""Convolutions of 3×3 and 5×5 with a quarter to a third of the multiplications, for kernels that no longer change.
+
+Winograd's minimal filtering, F(4×4, 3×3) and F(2×2, 5×5): Lavin and Gray, 2015, arXiv:1509.09308.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from caffe.kernels import native, transforms
+
+_TILES = 24  # that a thread takes through all steps at a time: what lies between fits in its cache
+_LEAST_CHANNELS = 16  # of a group, in and out: with fewer, the transforms cost more than the products save
+_LEAST_TILES = 8  # for each thread: with fewer, reading the kernels costs more
+
+
+def fits(x: Sequence[int], weight: Sequence[int], group: int, pad: int) -> bool:
+    """Whether a convolution (stride 1, undilated) of these shapes gains by it."""
+    size = weight[2]
+    if size not in (3, 5) or weight[3] != size or min(weight[0] // group, weight[1]) < _LEAST_CHANNELS:
+        return False
+    outputs = transforms.SIDE + 1 - size
+    down, across = (-(-(side + 2 * pad - size + 1) // outputs) for side in x[2:])
+    return x[0] * down * across >= _LEAST_TILES * torch.get_num_threads()
+
+
+def transform(weight: torch.Tensor, group: int) -> torch.Tensor:
+    """Kernels (outputs × channels of a group × size × size) as :func:`convolve` takes them."""
+    size, panel = weight.shape[2], native.loaded().panel()
+    matrix = torch.tensor(transforms.kernels(size), dtype=torch.float64)
+    found = torch.einsum("ai,ocij,bj->oabc", matrix, weight.double(), matrix)
+    found = found.reshape(group, len(weight) // group, transforms.SIDE**2, weight.shape[1])
+    found = F.pad(found, (0, 0, 0, 0, 0, -found.shape[1] % panel))
+    packed: torch.Tensor = found.unflatten(1, (-1, panel)).permute(0, 1, 3, 4, 2)  # type: ignore[no-untyped-call]
+    return packed.float().contiguous()
+
+
+def convolve(
+    x: torch.Tensor,
+    kernels: torch.Tensor,
+    bias: torch.Tensor | None,
+    y: torch.Tensor,
+    size: int,
+    pad: int,
+    relu: bool,
+) -> None:
+    """Write the convolution of x (N × C × H × W) into y (N × outputs × H′ × W′; some channels of a wider one, maybe).
+
+    Both are float32 in channels_last. ``kernels`` are :func:`transform`'s, of ``size`` × ``size``.
+    """
+    library, threads = native.loaded(), torch.get_num_threads()
+    n, c, h, w = x.shape
+    shape = (ctypes.c_int64 * 9)(n, h, w, c, y.shape[1], kernels.shape[0], pad, size, y.stride(3))
+    scratch = x.new_empty(library.winograd_scratch(shape, _TILES, threads))
+    at = [t.data_ptr() if t is not None else None for t in (x, kernels, bias, y, scratch)]
+    library.winograd(*at, shape, relu, _TILES, threads)

@@ -1,0 +1,92 @@
+"""The kernels against torch's operations in float64."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from caffe.kernels import operations, pointwise, winograd
+
+TOLERANCE = 5e-6  # of the largest value; rounding alone gives some 2e-6
+
+
+def images(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def packed(weight: torch.Tensor, group: int = 1) -> torch.Tensor:
+    return pointwise.pack(weight) if weight.shape[2] == 1 else winograd.transform(weight, group)
+
+
+def agree(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    assert found.shape == expected.shape
+    return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max())
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "outputs", "group", "size", "pad"),
+    [
+        ((2, 17, 9, 13), 21, 1, 3, 1),
+        ((1, 32, 30, 23), 48, 1, 3, 0),
+        ((3, 36, 7, 6), 40, 2, 3, 2),
+        ((2, 64, 14, 11), 96, 2, 5, 2),
+        ((5, 19, 8, 5), 33, 1, 5, 1),
+        ((1, 16, 3, 4), 18, 1, 3, 0),
+        ((4, 23, 12, 10), 37, 1, 1, 0),
+        ((3, 7, 5, 1), 16, 1, 1, 0),
+    ],
+)
+def test_convolution(
+    kernels: ctypes.CDLL, shape: tuple[int, ...], outputs: int, group: int, size: int, pad: int, relu: bool
+) -> None:
+    x, bias = images(*shape), images(outputs)
+    weight = images(outputs, shape[1] // group, size, size)
+    expected = F.conv2d(x.double(), weight.double(), bias.double(), padding=pad, groups=group)
+    expected = expected.relu() if relu else expected
+    found = operations.convolutions([x], [packed(weight, group)], [bias], [size], [pad], [relu])
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert agree(found, expected)
+
+
+def test_side_by_side(kernels: ctypes.CDLL) -> None:
+    x, other = images(2, 24, 11, 10), images(2, 18, 11, 10)
+    weights = [images(20, 24, 1, 1), images(35, 24, 3, 3), images(17, 18, 5, 5)]
+    biases = [images(len(w)) for w in weights]
+    bottoms, relu = [x, x, other], [True, False, True]
+    expected = [
+        F.conv2d(b.double(), w.double(), s.double(), padding=w.shape[2] // 2)
+        for b, w, s in zip(bottoms, weights, biases)
+    ]
+    expected = [y.relu() if r else y for y, r in zip(expected, relu)]
+    found = operations.convolutions(bottoms, [packed(w) for w in weights], biases, [1, 3, 5], [0, 1, 2], relu)
+    for part, y in zip(found.split([20, 35, 17], 1), expected):
+        assert agree(part, y)
+
+
+def test_not_a_number_stays(kernels: ctypes.CDLL) -> None:
+    x = images(1, 16, 12, 9)
+    x[0, 3, 0, 1] = float("nan")
+    weight = images(18, 16, 3, 3)
+    found = operations.convolutions([x], [packed(weight)], [torch.zeros(18)], [3], [1], [True])
+    assert found[0, :, 0, :2].isnan().all()
+    assert not found[0, :, 4:].isnan().any()  # other tiles
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((2, 7, 5, 3), 5), ((1, 96, 9, 11), 5), ((3, 33, 4, 6), 3), ((2, 4, 1, 8), 9)]
+)
+def test_lrn(kernels: ctypes.CDLL, shape: tuple[int, ...], size: int) -> None:
+    x = 10 * images(*shape)
+    expected = F.local_response_norm(x.double(), size, alpha=0.3 * size, beta=0.75, k=1.5)
+    assert agree(operations.lrn(x, size, 0.3, 1.5), expected)
+
+
+def test_shapes_without_values() -> None:
+    x, weight, bias = (torch.empty(s, device="meta") for s in ((2, 16, 9, 8), (1, 2, 36, 16, 32), (40,)))
+    found = operations.convolutions([x, x], [weight, weight], [bias, bias], [3, 3], [0, 0], [True, False])
+    assert found.shape == (2, 80, 7, 6) and found.is_contiguous(memory_format=torch.channels_last)
+    assert operations.lrn(x, 5, 1e-4, 1.0).shape == x.shape
