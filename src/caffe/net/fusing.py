@@ -1,7 +1,6 @@
 """Layers that become one operation in graphs of constant parameters.
 
-BatchNorm and Scale go into the kernels of the convolution before them: with the statistics of training they are one
-more linear step for each channel, s·(W·x + b) + t = (s·W)·x + (s·b + t). On the CPU, convolutions that Winograd's
+BatchNorm and Scale go into the kernels of the convolution before them. On the CPU, convolutions that Winograd's
 algorithm makes faster run by it, with the ReLU behind them, and write where a Concat wants their outputs; LRN runs in
 one pass.
 """
@@ -19,16 +18,12 @@ from caffe import runtime
 from caffe.blob import Blob
 from caffe.kernels import native, operations, pointwise, winograd
 from caffe.layers.activation.relu import ReLU
-from caffe.layers.common.scale import Scale
-from caffe.layers.normalization.batch_norm import BatchNorm
 from caffe.layers.normalization.lrn import LRN
 from caffe.layers.utility.concat import Concat
 from caffe.layers.vision.convolution import Convolution
-from caffe.layers.vision.convolution_depthwise import ConvolutionDepthwise
-from caffe.layers.vision.depthwise_convolution import DepthwiseConvolution
+from caffe.net.folding import fold, goes_into, takes_more
 from caffe.net.wiring import Step
 
-_CONVOLUTIONS = (Convolution, ConvolutionDepthwise, DepthwiseConvolution)
 Tensors = Sequence[torch.Tensor]
 
 
@@ -62,19 +57,7 @@ class Folded:
         return self.steps[0].bottom
 
     def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
-        weight, bias = own[0][0], own[0][1] if len(own[0]) > 1 else None
-        if len(own) == 1:
-            return list(own[0])
-        factor, shift = weight.new_ones(len(weight)), weight.new_zeros(len(weight))
-        for step, params in zip(self.steps[1:], own[1:]):
-            if isinstance(step.layer, BatchNorm):
-                factor, shift = step.layer.line(*params)
-            else:
-                factor = factor * params[0]
-                shift = shift * params[0]
-                shift = shift + params[1] if len(params) > 1 else shift
-        bias = shift if bias is None else torch.addcmul(shift, bias, factor)
-        return [weight * factor.view(-1, *(1,) * (weight.dim() - 1)), bias]
+        return fold([step.layer for step in self.steps], own)
 
     def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
         layer = self.steps[0].layer
@@ -179,11 +162,7 @@ def plan(steps: Sequence[Step], visible: set[int]) -> list[Fused]:
     found: list[Fused] = []
     branches: dict[int, Branch] = {}  # by the place of the last layer
     for i, step in enumerate(steps):
-        if (
-            type(step.layer) in _CONVOLUTIONS
-            and len(step.top) == 1
-            and not step.layer.param.convolution_param.relu
-        ):
+        if takes_more(step):
             places = _chain(steps, i, readers, visible)
             folded = Folded([steps[k] for k in places], places)
             if ours and _is_ours(folded):
@@ -221,12 +200,10 @@ def _behind(steps: Sequence[Step], place: int, readers: Counter[int], visible: s
 def _chain(steps: Sequence[Step], place: int, readers: Counter[int], visible: set[int]) -> list[int]:
     """The places of a convolution and of what goes into its kernels: BatchNorm, Scale."""
     found = [place]
-    then = _behind(steps, place, readers, visible)
-    if then is not None and type(then.layer) is BatchNorm and then.layer.plain and then.layer.is_global:
-        found.append(place + 1)
-        then = _behind(steps, place + 1, readers, visible)
-    if len(found) > 1 and then is not None and type(then.layer) is Scale and then.layer.per_channel:
-        found += [place + 2] if then.layer.blobs else []
+    while then := _behind(steps, found[-1], readers, visible):
+        if not goes_into(then.layer, len(found) - 1):
+            break
+        found.append(found[-1] + 1)
     return found
 
 

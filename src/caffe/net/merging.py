@@ -1,7 +1,8 @@
 """Work saved where blobs are overwritten in place: what is never seen need not be computed, nor kept.
 
-A Scale that works in place behind a BatchNorm is run with it, as one normalization with learned scale and shift. A
-ReLU in place writes over values that no other layer and no script holds.
+A Scale that works in place behind a BatchNorm is run with it, as one normalization with learned scale and shift; in
+inference both go into the kernels of the convolution whose top they overwrite. A ReLU in place writes over values that
+no other layer and no script holds.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from caffe.layers.common.scale import Scale
 from caffe.layers.normalization.batch_norm import BatchNorm
 from caffe.layers.utility.eltwise import Eltwise
 from caffe.layers.vision.convolution import Convolution
+from caffe.net.folding import fold, goes_into, takes_more
 from caffe.net.wiring import Step
 from caffe.tensor_layer import TensorLayer
 
@@ -59,8 +61,38 @@ class ScaledBatchNorm(TensorLayer):
             self.norm._kept = norm
 
 
+class FoldedConvolution(TensorLayer):
+    """A convolution with the BatchNorm and Scale that work in place on its top, for inference."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__(layers[0].param)
+        self._layers = layers
+        self.blobs = BlobVec([blob for layer in layers for blob in layer.blobs])
+        self._folded: tuple[object, list[torch.Tensor]] | None = None
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        for layer in self._layers:
+            layer.reshape(bottom if layer is self._layers[0] else top, top)
+        self._shapes = tuple(b.shape for b in bottom)
+
+    def _parameters(self, device: torch.device, graph: bool) -> list[torch.Tensor]:
+        """Kernels and bias, made once for as long as all the parameters stay the same."""
+        memories = [blob.data_memory for blob in self.blobs]
+        key = device, [(id(memory), memory.changes) for memory in memories]
+        if self._folded is None or self._folded[0] != key or any(memory.watched for memory in memories):
+            own = [[blob.data_memory.on(device) for blob in layer.blobs] for layer in self._layers]
+            kernels, bias = fold(self._layers, own)
+            last = kernels.dim() == 4 and device.type != "mps"
+            kernels = kernels.contiguous(memory_format=torch.channels_last) if last else kernels
+            self._folded = key, [kernels, bias]
+        return self._folded[1]
+
+    def compute(self, *tensors: Any) -> Any:
+        return self._layers[0].compute(*tensors)  # type: ignore[attr-defined]
+
+
 class _Passed(Layer):
-    """Stands for the Scale, which has been run already; its diff is the blob's own."""
+    """Stands for a layer that has been run already; its diff is the blob's own."""
 
 
 class Merging:
@@ -68,6 +100,8 @@ class Merging:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.on = False
+        self._folding = False
+        self._folds = [(found, FoldedConvolution([s.layer for s in found])) for found in _foldable(steps)]
         self._pairs: list[tuple[Step, Step, ScaledBatchNorm, Layer]] = []
         for first, second in pairwise(steps):
             norm, scale = first.layer, second.layer
@@ -79,17 +113,27 @@ class Merging:
 
     def layers(self) -> Iterator[TensorLayer]:
         """The merged layers."""
-        return (merged for _, _, merged, _ in self._pairs)
+        yield from (merged for _, _, merged, _ in self._pairs)
+        yield from (folded for _, folded in self._folds)
 
-    def set(self, on: bool) -> None:
-        """Run pairs merged, or one by one."""
-        if on != self.on:
-            self.on = on
-            for first, second, merged, passed in self._pairs:
-                first.runs, second.runs = (merged, passed) if on else (first.layer, second.layer)
-                if on:
-                    merged.norm.release()
-                    merged.scale.release()
+    def set(self, on: bool, folding: bool = False) -> None:
+        """Run pairs merged, or one by one; ``folding`` runs them in their convolutions."""
+        if (on, on and folding) == (self.on, self._folding):
+            return
+        self.on, self._folding = on, on and folding
+        for steps, _ in self._folds:
+            for step in steps:
+                step.runs = step.layer
+        for first, second, merged, passed in self._pairs:
+            first.runs, second.runs = (merged, passed) if on else (first.layer, second.layer)
+            if on:
+                merged.norm.release()
+                merged.scale.release()
+        if self._folding:
+            for (convolution, *behind), folded in self._folds:
+                convolution.runs = folded
+                for step in behind:
+                    step.runs = _Passed(step.layer.param)
 
     def split(self) -> None:
         """Let backward run layer by layer, after a merged forward too."""
@@ -109,6 +153,21 @@ def _follows(first: Step, second: Step) -> bool:
         and first.needs_backward == second.needs_backward
         and not first.has_loss
     )
+
+
+def _foldable(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    """Convolutions with what works in place on their tops, and can be in their kernels."""
+    for i, step in enumerate(steps):
+        if not takes_more(step):
+            continue
+        found = [step]
+        for then in steps[i + 1 : i + 3]:
+            in_place = then.bottom == then.top == step.top and not found[-1].has_loss
+            if not in_place or not goes_into(then.layer, len(found) - 1):
+                break
+            found.append(then)
+        if len(found) > 1:
+            yield found
 
 
 def _overwrite(steps: Sequence[Step]) -> None:

@@ -121,7 +121,7 @@ class Net(Contents):
         stop = len(self._steps) if end is None else end + 1
         compiled = self._compiled_now()
         whole, hooked = (start, stop) == (0, len(self._steps)), any(self.hooks.values())
-        self._merging.set(whole and not hooked)
+        self._merging.set(whole and not hooked, folding=self._inference is not None and not runtime.amp())
         with torch.no_grad(), autocast(runtime.device()):
             if compiled is not None and compiled.takes(start, stop):
                 return compiled.forward()
