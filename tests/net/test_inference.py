@@ -109,8 +109,8 @@ def _with_python_layer() -> Any:
 def test_relus_in_place_keep_nothing() -> None:
     n = caffe.NetSpec()
     n.data = L.Input(shape=dict(dim=[2, 3, 9, 8]))
-    n.conv = L.Convolution(n.data, kernel_size=3, num_output=5, weight_filler=dict(type="xavier"))
-    n.relu = L.ReLU(n.conv, in_place=True)
+    n.scale = L.Scale(n.data)
+    n.relu = L.ReLU(n.scale, in_place=True)
     n.pool = L.Pooling(n.relu, global_pooling=True)
     net = caffe.Net(n, caffe.TEST)
     net.set_inference()

@@ -132,3 +132,53 @@ def test_views_of_what_is_overwritten_stay() -> None:
     net.forward(start="relu")
     assert np.array_equal(view, before)
     assert net.blobs["conv"].data.min() == 0
+
+
+def outputs(net: caffe.Net) -> np.ndarray:
+    net.forward()
+    return net.blobs["ip"].data.copy()
+
+
+def test_inference_folds_into_convolutions() -> None:
+    net = build(caffe.TEST)
+    wanted = outputs(net)
+    net.set_inference(keep=["ip"])
+    assert np.abs(outputs(net) - wanted).max() <= 1e-5 * np.abs(wanted).max()
+    assert [step.name for step in net.steps if step.runs is not step.layer] == ["conv", "bn", "scale", "relu"]
+
+
+@pytest.mark.parametrize("name", ["conv", "bn", "scale"])
+def test_inference_sees_changed_weights(name: str) -> None:
+    net = build(caffe.TEST)
+    net.set_inference(keep=["ip"])
+    before = outputs(net)
+    view = net.params[name][0].data
+    for _ in range(2):  # the second is through a view from before a forward
+        view[...] *= 1.5
+        found = outputs(net)
+        net.set_inference(False)
+        wanted = outputs(net)
+        net.set_inference(keep=["ip"])
+        assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+        assert np.abs(found - before).max() > 1e-2 * np.abs(before).max()
+        before = found
+
+
+def test_inference_in_parts_runs_layer_by_layer() -> None:
+    net = build(caffe.TEST)
+    wanted = outputs(net)
+    net.set_inference(keep=["ip"])
+    net.forward()
+    for k in range(len(net.layers)):
+        net._forward(k, k)
+    assert np.abs(net.blobs["ip"].data - wanted).max() <= 1e-5 * np.abs(wanted).max()
+    assert all(step.runs is step.layer for step in net.steps)
+
+
+def test_inference_in_mixed_precision_folds_nothing(request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(lambda: caffe.set_amp(None))
+    net = build(caffe.TEST)
+    net.set_inference()
+    caffe.set_amp("bf16")
+    net.forward()
+    assert net.steps[1].runs is net.steps[1].layer

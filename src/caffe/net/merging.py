@@ -1,8 +1,8 @@
 """Work saved where blobs are overwritten in place: what is never seen need not be computed, nor kept.
 
 A Scale that works in place behind a BatchNorm is run with it, as one normalization with learned scale and shift; in
-inference both go into the kernels of the convolution whose top they overwrite. A ReLU in place writes over values that
-no other layer and no script holds.
+inference both go into the kernels of the convolution whose top they overwrite, and a ReLU in place behind it runs with
+it. Elsewhere a ReLU in place writes over values that no other layer and no script holds.
 """
 
 from __future__ import annotations
@@ -62,11 +62,13 @@ class ScaledBatchNorm(TensorLayer):
 
 
 class FoldedConvolution(TensorLayer):
-    """A convolution with the BatchNorm and Scale that work in place on its top, for inference."""
+    """A convolution with the BatchNorm, Scale and ReLU that work in place on its top, for inference."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__(layers[0].param)
         self._layers = layers
+        self._relu = type(layers[-1]) is ReLU
+        self._linear = layers[:-1] if self._relu else layers
         self.blobs = BlobVec([blob for layer in layers for blob in layer.blobs])
         self._folded: tuple[object, list[torch.Tensor]] | None = None
 
@@ -80,15 +82,33 @@ class FoldedConvolution(TensorLayer):
         memories = [blob.data_memory for blob in self.blobs]
         key = device, [(id(memory), memory.changes) for memory in memories]
         if self._folded is None or self._folded[0] != key or any(memory.watched for memory in memories):
-            own = [[blob.data_memory.on(device) for blob in layer.blobs] for layer in self._layers]
-            kernels, bias = fold(self._layers, own)
+            own = [[blob.data_memory.on(device) for blob in layer.blobs] for layer in self._linear]
+            kernels, *bias = fold(self._linear, own)
             last = kernels.dim() == 4 and device.type != "mps"
             kernels = kernels.contiguous(memory_format=torch.channels_last) if last else kernels
-            self._folded = key, [kernels, bias]
+            self._folded = key, [kernels, *bias]
         return self._folded[1]
 
-    def compute(self, *tensors: Any) -> Any:
-        return self._layers[0].compute(*tensors)  # type: ignore[attr-defined]
+    def compute(
+        self, x: torch.Tensor, kernels: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        convolution = self._layers[0]
+        if not isinstance(convolution, Convolution):
+            raise TypeError(f"{convolution} is no convolution")
+        if (
+            self._relu
+            and x.device.type == "cpu"
+            and convolution.plain
+            and torch.backends.mkldnn.is_available()
+        ):
+            window, groups = convolution.window, convolution.groups(x.shape[1])
+            x = x.contiguous(memory_format=torch.channels_last)
+            y: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
+                x, kernels, bias, window.pad, window.stride, window.dilation, groups, "relu", [], ""
+            )
+            return y
+        (y,) = convolution.compute(x, kernels, *([] if bias is None else [bias]))
+        return torch.relu_(y) if self._relu else y
 
 
 class _Passed(Layer):
@@ -156,16 +176,19 @@ def _follows(first: Step, second: Step) -> bool:
 
 
 def _foldable(steps: Sequence[Step]) -> Iterator[list[Step]]:
-    """Convolutions with what works in place on their tops, and can be in their kernels."""
+    """Convolutions with what works in place on their tops, and can be in their kernels or runs with them."""
     for i, step in enumerate(steps):
         if not takes_more(step):
             continue
         found = [step]
-        for then in steps[i + 1 : i + 3]:
+        for then in steps[i + 1 : i + 4]:
+            relu = type(then.layer) is ReLU and then.layer.plain
             in_place = then.bottom == then.top == step.top and not found[-1].has_loss
-            if not in_place or not goes_into(then.layer, len(found) - 1):
+            if not in_place or not (relu or goes_into(then.layer, len(found) - 1)):
                 break
             found.append(then)
+            if relu:
+                break
         if len(found) > 1:
             yield found
 
