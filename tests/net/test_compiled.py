@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from inference_net import small_net
 
 import caffe
@@ -111,3 +112,19 @@ def test_nets_for_training_say_so(said: list[str]) -> None:
     n.ip = L.InnerProduct(n.data, num_output=3)
     caffe.Net(n, caffe.TRAIN).compile()
     assert "for training" in said[0]
+
+
+@pytest.mark.timeout(300)
+def test_each_net_has_code_of_its_own(said: list[str]) -> None:
+    """torch.compile stops compiling a piece of code anew after some times."""
+    for width in (3, 4):
+        n = caffe.NetSpec()
+        n.data = L.Input(shape=dict(dim=[2, width]))
+        n.ip = L.InnerProduct(n.data, num_output=5, weight_filler=dict(type="xavier"))
+        n.prob = L.Softmax(n.ip)
+        net = filled(caffe.Net(n, caffe.TEST))
+        net.compile()
+        with torch._dynamo.config.patch(error_on_recompile=True):
+            for _ in range(3):
+                net.forward()
+    assert not said

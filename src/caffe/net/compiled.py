@@ -217,12 +217,11 @@ class Run:
         self._stamps = [Stamp(b, frozen) for b in self._params]
         return graph
 
-    def _outputs_of(
-        self, counts: list[int], fused: Sequence[Fused], params: Tensors, *inputs: torch.Tensor
-    ) -> Tensors:
-        rest = iter(params)
+    def _outputs_of(self, counts: list[int], fused: Sequence[Fused], *tensors: torch.Tensor) -> Tensors:
+        """The outputs from all layers' parameters, so many of each one's, and the inputs."""
+        rest = iter(tensors)
         own = [[next(rest) for _ in range(count)] for count in counts]
-        values = self._evaluate(inputs, own, fused)
+        values = self._evaluate(list(rest), own, fused)
         return [values[id(b)] for b in self._outputs]
 
 
@@ -296,30 +295,34 @@ def _trace(function: Callable[..., Any], arguments: Sequence[Any]) -> torch.fx.G
     return graph
 
 
-class _Module(torch.nn.Module):
-    """A traced graph with its parameters, which inductor may take as constants."""
-
-    def __init__(self, graph: torch.fx.GraphModule, params: Tensors) -> None:
-        super().__init__()
-        self.graph = graph
-        self.params = torch.nn.ParameterList(torch.nn.Parameter(p, requires_grad=False) for p in params)
-
-    def forward(self, *inputs: torch.Tensor) -> Tensors:
-        found: Tensors = self.graph(list(self.params), *inputs)
-        return found
-
-
 def _compile(
     function: Callable[..., Tensors], inputs: Tensors, params: Tensors, frozen: bool
 ) -> Callable[..., Tensors]:
+    """A compiled function of inputs alone, from one of parameters and inputs. ``frozen`` takes those as constants."""
     from torch._inductor import config
 
-    module = _Module(_trace(function, [params, *inputs]), params).eval()
+    graph = _with_own(_trace(function, [*params, *inputs]), params).eval()
     on_cuda = bool(inputs) and inputs[0].is_cuda
-    compiled = torch.compile(module, dynamic=False, mode="reduce-overhead" if on_cuda else None)
+    compiled = torch.compile(graph, dynamic=False, mode="reduce-overhead" if on_cuda else None)
     with config.patch(freezing=frozen):
         compiled(*inputs)
     return compiled
+
+
+def _with_own(module: torch.fx.GraphModule, params: Tensors) -> torch.fx.GraphModule:
+    """The module with its first arguments as its own parameters, which inductor may take as constants.
+
+    Its code is generated anew for it: torch.compile counts how often one piece of code is compiled, and stops.
+    """
+    graph = module.graph
+    places = [node for node in graph.nodes if node.op == "placeholder"][: len(params)]
+    for i, (node, param) in enumerate(zip(places, params)):
+        module.register_parameter(f"param{i}", torch.nn.Parameter(param, requires_grad=False))
+        with graph.inserting_before(node):
+            node.replace_all_uses_with(graph.get_attr(f"param{i}"))
+        graph.erase_node(node)
+    module.recompile()
+    return module
 
 
 def _agree(found: torch.Tensor, expected: torch.Tensor) -> bool:
