@@ -50,8 +50,13 @@ class ReLU(TensorLayer):
         if self._overwritten is None:
             super().backward(top, propagate_down, bottom)
         elif propagate_down[0]:
-            y = self._overwritten
-            bottom[0].bind_diff(torch.ops.aten.threshold_backward(top[0].diff_tensor.to(y.dtype), y, 0))
+            y, memory = self._overwritten, top[0].diff_memory
+            diff = top[0].diff_tensor.to(y.dtype)
+            if memory.exposed or memory.lent:
+                diff = torch.ops.aten.threshold_backward(diff, y, 0)
+            else:
+                torch.ops.aten.threshold_backward.grad_input(diff, y, 0, grad_input=diff)
+            bottom[0].bind_diff(diff)
 
     def check(self, *shapes: Shape) -> None:
         p = self.param.relu_param
