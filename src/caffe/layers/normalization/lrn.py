@@ -13,6 +13,7 @@ from caffe.layers.vision._pool import Pool, average_pool
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import TensorLayer
 
+_MOST_AT_ONCE = 2**20  # values, whose damping is in memory at a time where there is no backward
 _MOST_BANDED = 256  # channels; from there on a product with the banded matrix costs more than it saves
 
 
@@ -51,9 +52,19 @@ class LRN(TensorLayer):
             pool = Pool((p.local_size,) * axes, (1,) * axes, ((p.local_size - 1) // 2,) * axes)
             return x * (1 + p.alpha * average_pool(x.square(), pool, True)) ** -p.beta
         if not torch.is_grad_enabled():
-            base = _sum_channels(x.square(), p.local_size, p.alpha / p.local_size, p.k)
-            return x * _power(base, p.beta, overwrite=True)
+            return self._forward_only(x)
         y: torch.Tensor = _AcrossChannels.apply(x, p.local_size, p.alpha, p.beta, p.k)  # type: ignore[no-untyped-call]
+        return y
+
+    def _forward_only(self, x: torch.Tensor) -> torch.Tensor:
+        p = self.param.lrn_param
+        y = torch.empty_like(x)
+        images = (
+            max(1, _MOST_AT_ONCE * len(x) // max(1, x.numel())) if x.device.type == "cpu" else max(1, len(x))
+        )
+        for part, to in zip(x.split(images), y.split(images)):
+            base = _sum_channels(part.square(), p.local_size, p.alpha / p.local_size, p.k)
+            torch.mul(part, _power(base, p.beta, overwrite=True), out=to)
         return y
 
 
