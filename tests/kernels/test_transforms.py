@@ -8,17 +8,19 @@ import pytest
 from caffe.kernels import transforms
 
 
-@pytest.mark.parametrize(("size", "count"), [(3, 4), (5, 2)])
-def test_correlation(size: int, count: int) -> None:
+@pytest.mark.parametrize("size", transforms.SIZES)
+def test_correlation(size: int) -> None:
     random = np.random.default_rng(1)
-    inputs, kernel = random.normal(size=transforms.SIDE), random.normal(size=size)
-    to_inputs, to_kernels, to_outputs = map(
-        np.array, (transforms.inputs(), transforms.kernels(size), transforms.outputs(count))
+    inputs, kernel = random.normal(size=transforms.side(size)), random.normal(size=size)
+    to_inputs, to_kernels, to_outputs = (
+        np.array(matrix(size)) for matrix in (transforms.inputs, transforms.kernels, transforms.outputs)
     )
     found = to_outputs @ ((to_kernels @ kernel) * (to_inputs @ inputs))
+    assert found.shape == (transforms.count(size),)
     assert np.abs(found - np.correlate(inputs, kernel)).max() < 1e-13
 
 
-def test_numbers_of_inputs_and_outputs_are_exact_in_float32() -> None:
-    for matrix in (transforms.inputs(), transforms.outputs(4), transforms.outputs(2)):
+@pytest.mark.parametrize("size", transforms.SIZES)
+def test_numbers_of_inputs_and_outputs_are_exact_in_float32(size: int) -> None:
+    for matrix in (transforms.inputs(size), transforms.outputs(size)):
         assert (np.array(matrix) == np.array(matrix, np.float32)).all()

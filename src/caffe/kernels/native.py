@@ -9,7 +9,7 @@ from pathlib import Path
 from caffe import logs
 from caffe.kernels import transforms
 
-_SOURCES = ("vectors.h", "winograd.cpp", "pointwise.cpp", "lrn.cpp")
+_SOURCES = ("vectors.h", "winograd.cpp", "pointwise.cpp", "lrn.cpp", "max_pool.cpp")
 FLAGS = ("-ffp-contract=fast", "-ftree-vectorize", "-fno-math-errno")
 
 _INTEGER, _FLOAT, _POINTER = ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
@@ -21,6 +21,7 @@ _FUNCTIONS = {
     "pointwise_scratch": (_INTEGER, [*[_INTEGER] * 3]),
     "pointwise": (None, [*[_POINTER] * 5, *[_INTEGER] * 7]),
     "lrn_scratch": (_INTEGER, [*[_INTEGER] * 3]),
+    "max_pool": (None, [_POINTER, _POINTER, _SHAPE, _INTEGER]),
     "lrn": (None, [*[_POINTER] * 3, *[_INTEGER] * 3, _FLOAT, _FLOAT, _INTEGER]),
 }
 
@@ -44,13 +45,8 @@ def library() -> ctypes.CDLL | None:
 
 def source() -> str:
     """All of the C++, with the matrices of Winograd's algorithm."""
-    matrices = {
-        "ToInputs": transforms.inputs(),
-        "ToOutputs4": transforms.outputs(4),
-        "ToOutputs2": transforms.outputs(2),
-    }
-    structs = [_struct(name, matrix) for name, matrix in matrices.items()]
-    return "".join([*structs, *((Path(__file__).parent / name).read_text() for name in _SOURCES)])
+    filters = [_filter(size) for size in transforms.SIZES]
+    return "".join([*filters, *((Path(__file__).parent / name).read_text() for name in _SOURCES)])
 
 
 def declared(found: ctypes.CDLL) -> ctypes.CDLL:
@@ -69,7 +65,11 @@ def loaded() -> ctypes.CDLL:
     return found
 
 
-def _struct(name: str, matrix: transforms.Matrix) -> str:
+def _filter(size: int) -> str:
+    members = [_member("inputs", transforms.inputs(size)), _member("outputs", transforms.outputs(size))]
+    return f"struct Filter{size} {{ {' '.join(members)} }};\n"
+
+
+def _member(name: str, matrix: transforms.Matrix) -> str:
     rows = ", ".join("{" + ", ".join(f"{x!r}f" for x in row) + "}" for row in matrix)
-    members = f"rows = {len(matrix)}; static constexpr float matrix[rows][{transforms.SIDE}] = {{{rows}}};"
-    return f"struct {name} {{ static constexpr int {members} }};\n"
+    return f"static constexpr float {name}[{len(matrix)}][{len(matrix[0])}] = {{{rows}}};"

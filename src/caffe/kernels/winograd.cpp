@@ -1,16 +1,20 @@
 // Convolution of stride 1 by Winograd's minimal filtering, on images in channels_last (NHWC).
 //
-// Kernels of 3x3 give tiles of 4x4 outputs, kernels of 5x5 tiles of 2x2: both from 6x6 inputs, by the same six points.
-// A tile's 36 transformed inputs are multiplied with the kernels' 36 transformed values, each a matrix product over
-// channels, and the sums are transformed to outputs. A thread takes a few tiles through all three steps, so that what
-// lies between stays in its cache.
+// A tile of outputs is made of a tile of inputs: 4x4 of 6x6 for kernels of 3x3, 3x3 of 7x7 for kernels of 5x5. Its inputs
+// are transformed to as many points; at each, channels are multiplied with the kernels' transformed values and summed, a
+// matrix product for many tiles; the sums are transformed to outputs. A thread takes a few tiles through all three steps,
+// so that what lies between stays in its cache.
 //
-// The transforms are written above this by winograd.py: structs ToInputs, ToOutputs4 and ToOutputs2, whose `matrix` is
-// known to the compiler, so that zeros cost nothing.
+// The transforms are written above this by native.py: structs Filter3 and Filter5, whose matrices are known to the
+// compiler, so that zeros cost nothing.
+
+#include <iterator>
 
 namespace {
 
-constexpr int SIDE = 6, POINTS = SIDE * SIDE;
+template <class Filter> constexpr int SIDE = std::size(Filter::inputs);
+template <class Filter> constexpr int POINTS = SIDE<Filter> * SIDE<Filter>;
+template <class Filter> constexpr int OUT = std::size(Filter::outputs);
 
 struct Convolution {
   int64_t images, height, width, channels, outputs, groups, pad, size, out_step;
@@ -19,56 +23,59 @@ struct Convolution {
   int64_t row;                                      // floats between points of a transformed tile
 };
 
-// to[i] = sum of matrix[i][j] * from[j], written out at compile time
-template <class Transform>
+// to[i] = sum of MATRIX[i][j] * from[j], written out at compile time
+template <const auto& MATRIX>
 inline void combine(const Vector* from, int from_step, Vector* to, int to_step) {
-#pragma GCC unroll 6
-  for (int i = 0; i < Transform::rows; i++) {
+#pragma GCC unroll 7
+  for (size_t i = 0; i < std::size(MATRIX); i++) {
     Vector sum = {};
-#pragma GCC unroll 6
-    for (int j = 0; j < SIDE; j++)
-      if (Transform::matrix[i][j] != 0) sum += Transform::matrix[i][j] * from[j * from_step];
+#pragma GCC unroll 7
+    for (size_t j = 0; j < std::size(MATRIX[0]); j++)
+      if (MATRIX[i][j] != 0) sum += MATRIX[i][j] * from[j * from_step];
     to[i * to_step] = sum;
   }
 }
 
 // The inputs of one tile at LANES channels, transformed. WHOLE says that all of them lie in the image
-template <bool WHOLE>
+template <class Filter, bool WHOLE>
 inline void transform_inputs_at(const Convolution& c, const float* from, int64_t top, int64_t left, int64_t count,
                                 float* to) {
+  constexpr int SIDE = ::SIDE<Filter>;
   Vector half[SIDE][SIDE];
-#pragma GCC unroll 6
+#pragma GCC unroll 7
   for (int j = 0; j < SIDE; j++) {
     Vector column[SIDE];
-#pragma GCC unroll 6
+#pragma GCC unroll 7
     for (int i = 0; i < SIDE; i++) {
       const float* at = from + (i * c.width + j) * c.channels;
       const bool inside = top + i >= 0 && top + i < c.height && left + j >= 0 && left + j < c.width;
       column[i] = WHOLE ? load(at) : inside ? load(at, count) : Vector{};
     }
-    combine<ToInputs>(column, 1, &half[0][j], SIDE);
+    combine<Filter::inputs>(column, 1, &half[0][j], SIDE);
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 7
   for (int i = 0; i < SIDE; i++) {
     Vector found[SIDE];
-    combine<ToInputs>(half[i], 1, found, 1);
-#pragma GCC unroll 6
+    combine<Filter::inputs>(half[i], 1, found, 1);
+#pragma GCC unroll 7
     for (int j = 0; j < SIDE; j++) store(to + (i * SIDE + j) * c.row, found[j]);
   }
 }
 
-template <int OUT>
+template <class Filter>
 void transform_inputs(const Convolution& c, const float* x, int64_t tile, float* to) {
+  constexpr int SIDE = ::SIDE<Filter>, OUT = ::OUT<Filter>;
   const int64_t image = tile / (c.down * c.across);
   const int64_t top = tile / c.across % c.down * OUT - c.pad, left = tile % c.across * OUT - c.pad;
   const bool inside = top >= 0 && left >= 0 && top + SIDE <= c.height && left + SIDE <= c.width;
   const float* from = x + ((image * c.height + top) * c.width + left) * c.channels;
   for (int64_t k = 0; k < c.channels; k += LANES)
-    if (inside && c.channels - k >= LANES) transform_inputs_at<true>(c, from + k, top, left, LANES, to + k);
-    else transform_inputs_at<false>(c, from + k, top, left, c.channels - k, to + k);
+    if (inside && c.channels - k >= LANES) transform_inputs_at<Filter, true>(c, from + k, top, left, LANES, to + k);
+    else transform_inputs_at<Filter, false>(c, from + k, top, left, c.channels - k, to + k);
 }
 
 // Sums over channels for R tiles at one point and one panel of outputs
+template <class Filter>
 struct Product {
   template <int R, int V>
   static void run(int64_t tile, const float* in, int64_t in_step, const float* kernels, int64_t channels, float* out) {
@@ -77,27 +84,27 @@ struct Product {
 #pragma GCC unroll 12
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
-      for (int v = 0; v < V; v++) store(out + (tile + r) * POINTS * PANEL + v * LANES, sums[r][v]);
+      for (int v = 0; v < V; v++) store(out + (tile + r) * POINTS<Filter> * PANEL + v * LANES, sums[r][v]);
   }
 };
 
 // The outputs of one tile at LANES channels. WHOLE says that all of them lie in the image
-template <class Transform, bool WHOLE>
+template <class Filter, bool WHOLE>
 inline void transform_outputs_at(const Convolution& c, const float* sums, int64_t rows, int64_t columns, int64_t count,
                                  Vector shift, bool relu, float* to) {
-  constexpr int OUT = Transform::rows;
+  constexpr int SIDE = ::SIDE<Filter>, OUT = ::OUT<Filter>;
   Vector half[OUT][SIDE];
-#pragma GCC unroll 6
+#pragma GCC unroll 7
   for (int j = 0; j < SIDE; j++) {
     Vector column[SIDE];
-#pragma GCC unroll 6
+#pragma GCC unroll 7
     for (int i = 0; i < SIDE; i++) column[i] = load(sums + (i * SIDE + j) * PANEL);
-    combine<Transform>(column, 1, &half[0][j], SIDE);
+    combine<Filter::outputs>(column, 1, &half[0][j], SIDE);
   }
 #pragma GCC unroll 4
   for (int i = 0; i < OUT; i++) {
     Vector found[OUT];
-    combine<Transform>(half[i], 1, found, 1);
+    combine<Filter::outputs>(half[i], 1, found, 1);
 #pragma GCC unroll 4
     for (int j = 0; j < OUT; j++) {
       Vector value = found[j] + shift;
@@ -109,10 +116,10 @@ inline void transform_outputs_at(const Convolution& c, const float* sums, int64_
 }
 
 // One tile's outputs `first` and following, of one panel, from its sums
-template <class Transform>
+template <class Filter>
 void transform_outputs(const Convolution& c, const float* sums, int64_t tile, int64_t first, int64_t outputs,
                        const float* bias, bool relu, float* y) {
-  constexpr int OUT = Transform::rows;
+  constexpr int OUT = ::OUT<Filter>;
   const int64_t image = tile / (c.down * c.across);
   const int64_t top = tile / c.across % c.down * OUT, left = tile % c.across * OUT;
   const int64_t rows = std::min<int64_t>(OUT, c.out_height - top), columns = std::min<int64_t>(OUT, c.out_width - left);
@@ -120,15 +127,16 @@ void transform_outputs(const Convolution& c, const float* sums, int64_t tile, in
   for (int64_t k = 0; k < outputs; k += LANES) {
     const Vector shift = bias ? load(bias + first + k, outputs - k) : Vector{};
     if (rows == OUT && columns == OUT && outputs - k >= LANES)
-      transform_outputs_at<Transform, true>(c, sums + k, OUT, OUT, LANES, shift, relu, to + k);
+      transform_outputs_at<Filter, true>(c, sums + k, OUT, OUT, LANES, shift, relu, to + k);
     else
-      transform_outputs_at<Transform, false>(c, sums + k, rows, columns, outputs - k, shift, relu, to + k);
+      transform_outputs_at<Filter, false>(c, sums + k, rows, columns, outputs - k, shift, relu, to + k);
   }
 }
 
-template <class Transform>
+template <class Filter>
 void run(const Convolution& c, const float* x, const float* kernels, const float* bias, bool relu, float* y,
          float* scratch, int64_t most, int64_t threads) {
+  constexpr int POINTS = ::POINTS<Filter>;
   const int64_t tiles = c.images * c.down * c.across, parts = parts_of(tiles, most, threads);
   const int64_t in_step = POINTS * c.row, kernels_step = c.group_channels * PANEL;
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
@@ -136,28 +144,28 @@ void run(const Convolution& c, const float* x, const float* kernels, const float
     const int64_t first = tiles * part / parts, count = tiles * (part + 1) / parts - first;
     float* in = scratch + thread_number() * most * POINTS * (c.row + PANEL);
     float* sums = in + most * in_step;
-    for (int64_t t = 0; t < count; t++) transform_inputs<Transform::rows>(c, x, first + t, in + t * in_step);
+    for (int64_t t = 0; t < count; t++) transform_inputs<Filter>(c, x, first + t, in + t * in_step);
     const float* panel = kernels;
     for (int64_t g = 0; g < c.groups; g++)
       for (int64_t o = 0; o < c.group_outputs; o += PANEL) {
         const int64_t outputs = std::min<int64_t>(PANEL, c.group_outputs - o);
         for (int64_t point = 0; point < POINTS; point++, panel += kernels_step)
-          for_rows<Product>(0, count, outputs, in + point * c.row + g * c.group_channels, in_step, panel,
+          for_rows<Product<Filter>>(0, count, outputs, in + point * c.row + g * c.group_channels, in_step, panel,
                             c.group_channels, sums + point * PANEL);
         for (int64_t t = 0; t < count; t++)
-          transform_outputs<Transform>(c, sums + t * POINTS * PANEL, first + t, g * c.group_outputs + o, outputs, bias,
+          transform_outputs<Filter>(c, sums + t * POINTS * PANEL, first + t, g * c.group_outputs + o, outputs, bias,
                                        relu, y);
       }
   }
 }
 
+template <class Filter>
 Convolution convolution(const int64_t* shape) {
   Convolution c = {shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6], shape[7], shape[8]};
-  const int64_t out = SIDE + 1 - c.size;
   c.out_height = c.height + 2 * c.pad - c.size + 1;
   c.out_width = c.width + 2 * c.pad - c.size + 1;
-  c.down = ceil_div(c.out_height, out);
-  c.across = ceil_div(c.out_width, out);
+  c.down = ceil_div(c.out_height, OUT<Filter>);
+  c.across = ceil_div(c.out_width, OUT<Filter>);
   c.group_channels = c.channels / c.groups;
   c.group_outputs = c.outputs / c.groups;
   // An odd number of vectors: rows of several tiles then fall in different sets of the cache
@@ -171,16 +179,16 @@ extern "C" {
 
 // How many floats `scratch` must hold
 int64_t winograd_scratch(const int64_t* shape, int64_t tiles, int64_t threads) {
-  return threads * tiles * POINTS * (convolution(shape).row + PANEL);
+  const int64_t points = shape[7] == 3 ? POINTS<Filter3> : POINTS<Filter5>;
+  return threads * tiles * points * (convolution<Filter3>(shape).row + PANEL);
 }
 
 // shape: images, height, width, channels, outputs, groups, pad, kernel size (3 or 5), floats between pixels of y.
-// kernels: groups x panels of outputs x POINTS x channels of a group x PANEL. tiles: the most a thread takes at a time
+// kernels: groups x panels of outputs x points x channels of a group x PANEL. tiles: the most a thread takes at a time
 void winograd(const float* x, const float* kernels, const float* bias, float* y, float* scratch, const int64_t* shape,
               int64_t relu, int64_t tiles, int64_t threads) {
-  const Convolution c = convolution(shape);
-  if (c.size == 3) run<ToOutputs4>(c, x, kernels, bias, relu, y, scratch, tiles, threads);
-  else run<ToOutputs2>(c, x, kernels, bias, relu, y, scratch, tiles, threads);
+  if (shape[7] == 3) run<Filter3>(convolution<Filter3>(shape), x, kernels, bias, relu, y, scratch, tiles, threads);
+  else run<Filter5>(convolution<Filter5>(shape), x, kernels, bias, relu, y, scratch, tiles, threads);
 }
 
 }

@@ -1,6 +1,6 @@
-"""Convolutions of 3×3 and 5×5 with a quarter to a third of the multiplications, for kernels that no longer change.
+"""Convolutions of 3×3 and 5×5 with a quarter of the multiplications or fewer, for kernels that no longer change.
 
-Winograd's minimal filtering, F(4×4, 3×3) and F(2×2, 5×5): Lavin and Gray, 2015, arXiv:1509.09308.
+Winograd's minimal filtering, F(4×4, 3×3) and F(3×3, 5×5): Lavin and Gray, 2015, arXiv:1509.09308.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ _LEAST_TILES = 8  # for each thread: with fewer, reading the kernels costs more
 def fits(x: Sequence[int], weight: Sequence[int], group: int, pad: int) -> bool:
     """Whether a convolution (stride 1, undilated) of these shapes gains by it."""
     size = weight[2]
-    if size not in (3, 5) or weight[3] != size or min(weight[0] // group, weight[1]) < _LEAST_CHANNELS:
+    if (
+        size not in transforms.SIZES
+        or weight[3] != size
+        or min(weight[0] // group, weight[1]) < _LEAST_CHANNELS
+    ):
         return False
-    outputs = transforms.SIDE + 1 - size
-    down, across = (-(-(side + 2 * pad - size + 1) // outputs) for side in x[2:])
+    down, across = (-(-(side + 2 * pad - size + 1) // transforms.count(size)) for side in x[2:])
     return x[0] * down * across >= _LEAST_TILES * torch.get_num_threads()
 
 
@@ -33,7 +36,7 @@ def transform(weight: torch.Tensor, group: int) -> torch.Tensor:
     size, panel = weight.shape[2], native.loaded().panel()
     matrix = torch.tensor(transforms.kernels(size), dtype=torch.float64)
     found = torch.einsum("ai,ocij,bj->oabc", matrix, weight.double(), matrix)
-    found = found.reshape(group, len(weight) // group, transforms.SIDE**2, weight.shape[1])
+    found = found.reshape(group, len(weight) // group, transforms.side(size) ** 2, weight.shape[1])
     found = F.pad(found, (0, 0, 0, 0, 0, -found.shape[1] % panel))
     packed: torch.Tensor = found.unflatten(1, (-1, panel)).permute(0, 1, 3, 4, 2)  # type: ignore[no-untyped-call]
     return packed.float().contiguous()
