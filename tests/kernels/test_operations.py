@@ -85,33 +85,8 @@ def test_lrn(kernels: ctypes.CDLL, shape: tuple[int, ...], size: int) -> None:
     assert agree(operations.lrn(x, size, 0.3, 1.5), expected)
 
 
-@pytest.mark.parametrize(
-    ("shape", "kernel", "stride", "pad", "ceil"),
-    [
-        ((2, 19, 9, 13), (3, 3), (2, 2), (0, 0), True),
-        ((1, 33, 8, 5), (3, 2), (1, 2), (1, 1), True),
-        ((3, 5, 7, 10), (2, 4), (3, 1), (0, 2), False),
-        ((2, 16, 6, 4), (6, 4), (1, 1), (0, 0), True),
-    ],
-)
-def test_max_pool(
-    kernels: ctypes.CDLL,
-    shape: tuple[int, ...],
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    pad: tuple[int, int],
-    ceil: bool,
-) -> None:
-    x = images(*shape)
-    x[0, 2, 1, 3] = float("nan")
-    expected = F.max_pool2d(x, kernel, stride, pad, ceil_mode=ceil)
-    found = operations.max_pool(x, kernel, stride, pad, expected.shape[2:])
-    assert torch.equal(found.nan_to_num(1e9), expected.nan_to_num(1e9))
-
-
 def test_shapes_without_values() -> None:
     x, weight, bias = (torch.empty(s, device="meta") for s in ((2, 16, 9, 8), (1, 2, 36, 16, 32), (40,)))
     found = operations.convolutions([x, x], [weight, weight], [bias, bias], [3, 3], [0, 0], [True, False])
     assert found.shape == (2, 80, 7, 6) and found.is_contiguous(memory_format=torch.channels_last)
     assert operations.lrn(x, 5, 1e-4, 1.0).shape == x.shape
-    assert operations.max_pool(x, (3, 2), (2, 1), (0, 0), (4, 7)).shape == (2, 16, 4, 7)

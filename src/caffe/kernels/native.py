@@ -9,7 +9,7 @@ from pathlib import Path
 from caffe import logs
 from caffe.kernels import transforms
 
-_SOURCES = ("vectors.h", "winograd.cpp", "pointwise.cpp", "lrn.cpp", "max_pool.cpp")
+_SOURCES = ("vectors.h", "winograd.cpp", "pointwise.cpp", "lrn.cpp")
 FLAGS = ("-ffp-contract=fast", "-ftree-vectorize", "-fno-math-errno")
 
 _INTEGER, _FLOAT, _POINTER = ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
@@ -21,7 +21,6 @@ _FUNCTIONS = {
     "pointwise_scratch": (_INTEGER, [*[_INTEGER] * 3]),
     "pointwise": (None, [*[_POINTER] * 5, *[_INTEGER] * 7]),
     "lrn_scratch": (_INTEGER, [*[_INTEGER] * 3]),
-    "max_pool": (None, [_POINTER, _POINTER, _SHAPE, _INTEGER]),
     "lrn": (None, [*[_POINTER] * 3, *[_INTEGER] * 3, _FLOAT, _FLOAT, _INTEGER]),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 
 import torch
@@ -28,17 +27,6 @@ def convolutions(
 def lrn(x: torch.Tensor, size: int, alpha: float, k: float) -> torch.Tensor:
     """x · (k + alpha · Σ x²)^−0.75 over ``size`` channels, for x (N × C × H × W, float32), in channels_last."""
     found: torch.Tensor = torch.ops.caffe.lrn(x, size, alpha, k)
-    return found
-
-
-def max_pool(
-    x: torch.Tensor, kernel: Numbers, stride: Numbers, pad: Numbers, counts: Numbers
-) -> torch.Tensor:
-    """The largest value of each of ``counts`` windows, clipped to x (N × C × H × W, float32), in channels_last.
-
-    Every window must have pixels of x. The numbers are each of the vertical axis and the horizontal one.
-    """
-    found: torch.Tensor = torch.ops.caffe.max_pool(x, kernel, stride, pad, counts)
     return found
 
 
@@ -78,34 +66,13 @@ def _lrn(x: torch.Tensor, size: int, alpha: float, k: float) -> torch.Tensor:
     return y
 
 
-def _pooled_top(
-    x: torch.Tensor, kernel: Numbers, stride: Numbers, pad: Numbers, counts: Numbers
-) -> torch.Tensor:
-    shape = (*x.shape[:2], *counts)
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-
-
-def _max_pool(
-    x: torch.Tensor, kernel: Numbers, stride: Numbers, pad: Numbers, counts: Numbers
-) -> torch.Tensor:
-    x = x.contiguous(memory_format=torch.channels_last)
-    y = _pooled_top(x, kernel, stride, pad, counts)
-    n, c, h, w = x.shape
-    shape = (ctypes.c_int64 * 12)(n, h, w, c, *counts, *kernel, *stride, *pad)
-    native.loaded().max_pool(x.data_ptr(), y.data_ptr(), shape, torch.get_num_threads())
-    return y
-
-
 _OPERATIONS = torch.library.Library("caffe", "FRAGMENT")
 _OPERATIONS.define(
     "convolutions(Tensor[] x, Tensor[] kernels, Tensor[] bias, int[] sizes, int[] pads, bool[] relu) -> Tensor"
 )
-_OPERATIONS.define("max_pool(Tensor x, int[] kernel, int[] stride, int[] pad, int[] counts) -> Tensor")
 _OPERATIONS.define("lrn(Tensor x, int size, float alpha, float k) -> Tensor")
 _OPERATIONS.impl("convolutions", _convolutions, "CPU")
 _OPERATIONS.impl("convolutions", _joint_top, "Meta")
-_OPERATIONS.impl("max_pool", _max_pool, "CPU")
-_OPERATIONS.impl("max_pool", _pooled_top, "Meta")
 _OPERATIONS.impl("lrn", _lrn, "CPU")
 _OPERATIONS.impl(
     "lrn", lambda x, size, alpha, k: torch.empty_like(x, memory_format=torch.channels_last), "Meta"

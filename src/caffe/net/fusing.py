@@ -1,16 +1,15 @@
 """Layers that become one operation in graphs of constant parameters.
 
 BatchNorm and Scale go into the kernels of the convolution before them. On the CPU, convolutions that Winograd's
-algorithm makes faster run by it, with the ReLU behind them, and write where a Concat wants their outputs; LRN and
-max pooling run in one pass.
+algorithm makes faster run by it, with the ReLU behind them, and write where a Concat wants their outputs; LRN runs in
+one pass.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 import torch
@@ -22,7 +21,6 @@ from caffe.layers.activation.relu import ReLU
 from caffe.layers.normalization.lrn import LRN
 from caffe.layers.utility.concat import Concat
 from caffe.layers.vision.convolution import Convolution
-from caffe.layers.vision.pooling import Pooling
 from caffe.net.folding import fold, goes_into, takes_more
 from caffe.net.wiring import Step
 
@@ -132,12 +130,11 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class Alone:
-    """A layer without parameters by a kernel of ours."""
+class Normalized:
+    """An LRN across channels."""
 
     step: Step
     place: int
-    kernel: Callable[[torch.Tensor], torch.Tensor]
 
     @property
     def places(self) -> Sequence[int]:
@@ -151,7 +148,8 @@ class Alone:
         return []
 
     def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
-        return self.kernel(bottoms[0])
+        p = self.step.layer.param.lrn_param
+        return operations.lrn(bottoms[0], p.local_size, p.alpha / p.local_size, p.k)
 
 
 def plan(steps: Sequence[Step], visible: set[int]) -> list[Fused]:
@@ -174,8 +172,8 @@ def plan(steps: Sequence[Step], visible: set[int]) -> list[Fused]:
                 branches[branch.places[-1]] = branch
             elif len(places) > 1:
                 found.append(folded)
-        elif ours and (kernel := _kernel(step)) is not None and native.library() is not None:
-            found.append(Alone(step, i, kernel))
+        elif ours and _is_lrn(step) and native.library() is not None:
+            found.append(Normalized(step, i))
         elif type(step.layer) is Concat:
             joined = _joined(steps, i, branches, readers, visible)
             found += [Joined(joined, i)] if joined else []
@@ -223,24 +221,11 @@ def _is_ours(folded: Folded) -> bool:
     return winograd.fits(x.shape, weight, _group(layer), window.pad[0]) and native.library() is not None
 
 
-def _kernel(step: Step) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """The kernel for a layer without parameters."""
-    layer = step.layer
-    if type(layer) not in (LRN, Pooling) or len(step.top) != 1:
-        return None
+def _is_lrn(step: Step) -> bool:
+    if type(step.layer) is not LRN or not step.layer.by_roots:
+        return False
     x = step.bottom[0].tensor
-    if x.dim() != 4 or x.dtype != torch.float32:
-        return None
-    if isinstance(layer, LRN) and layer.by_roots:
-        p = layer.param.lrn_param
-        return partial(operations.lrn, size=p.local_size, alpha=p.alpha / p.local_size, k=p.k)
-    if isinstance(layer, Pooling) and layer.plain_max:
-        pool = layer.pool
-        counts = pool.counts(tuple(x.shape[2:]))
-        return partial(
-            operations.max_pool, kernel=pool.kernel, stride=pool.stride, pad=pool.pad, counts=counts
-        )
-    return None
+    return x.dim() == 4 and x.dtype == torch.float32
 
 
 def _joined(

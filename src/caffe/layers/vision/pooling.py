@@ -60,12 +60,6 @@ class Pooling(TensorLayer):
         if not self._count_padding and p.pool not in (_pool.MAX, _pool.STOCHASTIC) and len(spatial) != 2:
             raise self.shape_error(f"averages without the padding are for 2 spatial axes; got {list(shape)}")
 
-    @property
-    def plain_max(self) -> bool:
-        """Whether it takes the largest values of windows that all have pixels of the bottom, without their places."""
-        p = self.param.pooling_param
-        return p.pool == _pool.MAX and self.top_count == 1 and self._regular and type(self.pool) is Pool
-
     def _method(self) -> str:
         return caffe_pb2.PoolingParameter.PoolMethod.Name(self.param.pooling_param.pool)
 
