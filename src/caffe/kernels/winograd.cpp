@@ -108,7 +108,7 @@ inline void transform_outputs_at(const Convolution& c, const float* sums, int64_
 #pragma GCC unroll 4
     for (int j = 0; j < OUT; j++) {
       Vector value = found[j] + shift;
-      if (relu) value = value < 0 ? Vector{} : value;  // NaN stays
+      if (relu) value = rectified(value);
       if (WHOLE) store(to + (i * c.out_width + j) * c.out_step, value);
       else if (i < rows && j < columns) store(to + (i * c.out_width + j) * c.out_step, value, count);
     }
