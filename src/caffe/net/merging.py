@@ -80,7 +80,7 @@ class FoldedConvolution(TensorLayer):
     def _parameters(self, device: torch.device, graph: bool) -> list[torch.Tensor]:
         """Kernels and bias, made once for as long as all the parameters stay the same."""
         memories = [blob.data_memory for blob in self.blobs]
-        key = device, [(id(memory), memory.changes) for memory in memories]
+        key = device, memories, [memory.changes for memory in memories]
         if self._folded is None or self._folded[0] != key or any(memory.watched for memory in memories):
             own = [[blob.data_memory.on(device) for blob in layer.blobs] for layer in self._linear]
             kernels, *bias = fold(self._linear, own)
@@ -88,6 +88,10 @@ class FoldedConvolution(TensorLayer):
             kernels = kernels.contiguous(memory_format=torch.channels_last) if last else kernels
             self._folded = key, [kernels, *bias]
         return self._folded[1]
+
+    def release(self) -> None:
+        super().release()
+        self._folded = None
 
     def compute(
         self, x: torch.Tensor, kernels: torch.Tensor, bias: torch.Tensor | None = None
