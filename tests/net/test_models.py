@@ -28,8 +28,20 @@ def test_models_are_there() -> None:
     assert len([*assets("models").glob("*/expected.npz")]) == len(MODELS) > 0
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_model(name: str) -> None:
+COMPILED = (
+    "squeezenet_v1.0_deepcompression",
+    "vanface_landmark68",
+)  # 3×3 convolutions, some joined by Concat
+
+
+@pytest.mark.parametrize(
+    ("name", "forwards"),
+    [*((name, 1) for name in MODELS), *((name, 3) for name in COMPILED)],
+    ids=[*MODELS, *(f"{name}-compiled" for name in COMPILED)],
+)
+@pytest.mark.timeout(300)
+def test_model(name: str, forwards: int) -> None:
+    """Compiled nets run their graphs from the third forward on."""
     folder = assets("models", name)
     with np.load(folder / "expected.npz") as npz:
         expected = {key: npz[key] for key in npz.files}
@@ -43,7 +55,10 @@ def test_model(name: str) -> None:
         shape = tuple(expected[f"input/{blob}"])
         net.blobs[blob].reshape(*shape)
         net.blobs[blob].data[...] = (random.uniform(-1, 1, shape) * 60).astype(np.float32)
-    net.forward()
+    if forwards > 1:
+        net.compile()
+    for _ in range(forwards):
+        net.forward()
 
     for key, array in expected.items():
         kind, _, blob = key.partition("/")
