@@ -186,7 +186,9 @@ READER = """
     cursor = database.cursor()
     print("ready", flush=True)
     wrong = 0
-    for _ in range(60):
+    for i in range(60):
+        if i == 50:
+            sys.stdin.readline()  # the last turns come after all was written
         for key, value in cursor.take(500):
             wrong += bytes(value) != bytes(key) * 300
     print(json.dumps(wrong))
@@ -203,6 +205,7 @@ def test_two_processes_read_while_one_writes(tmp_path: Path) -> None:
     readers = [
         subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(READER), str(tmp_path / "db")],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -217,9 +220,9 @@ def test_two_processes_read_while_one_writes(tmp_path: Path) -> None:
                     transaction.put(key, b"other" * 700)
                 transaction.put(b"new %d" % i, bytes(3000))
     for reader in readers:
-        out, _ = reader.communicate(timeout=60)
-        assert json.loads(out) == 0
+        out, _ = reader.communicate("written\n", timeout=60)
         assert reader.returncode == 0
+        assert json.loads(out) == 0
     assert len(open_database(tmp_path / "db")) == 1060
 
 
