@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from caffe.kernels import operations, pointwise, winograd
+from caffe.kernels import image, operations, pointwise, separable, winograd
 
 TOLERANCE = 5e-6  # of the largest value; rounding alone gives some 2e-6
 
@@ -67,6 +67,69 @@ def test_side_by_side(kernels: ctypes.CDLL) -> None:
         assert agree(part, y)
 
 
+@pytest.mark.parametrize("relu", [(False, True), (True, False)])
+@pytest.mark.parametrize(
+    ("shape", "outputs", "size", "stride", "pad"),
+    [
+        ((2, 17, 9, 13), 21, 3, 1, 1),
+        ((1, 32, 15, 7), 130, 3, 2, 1),
+        ((3, 16, 6, 5), 64, 3, 1, 0),
+        ((2, 35, 8, 11), 48, 5, 1, 2),
+        ((2, 5, 10, 3), 9, 4, 3, 2),
+        ((1, 18, 2, 1), 7, 3, 2, 3),
+    ],
+)
+def test_separable(
+    kernels: ctypes.CDLL,
+    shape: tuple[int, ...],
+    outputs: int,
+    size: int,
+    stride: int,
+    pad: int,
+    relu: tuple[bool, bool],
+) -> None:
+    channels = shape[1]
+    x, biases = images(*shape), [images(channels), images(outputs)]
+    weights = [images(channels, 1, size, size), images(outputs, channels, 1, 1)]
+    y = F.conv2d(x.double(), weights[0].double(), biases[0].double(), stride, pad, groups=channels)
+    y = F.conv2d(y.relu() if relu[0] else y, weights[1].double(), biases[1].double())
+    params = [separable.pack(weights[0]), biases[0], pointwise.pack(weights[1]), biases[1]]
+    found = operations.separable(x, params, size, stride, pad, relu)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert agree(found, y.relu() if relu[1] else y)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "outputs", "size", "stride", "pad"),
+    [
+        ((2, 3, 23, 18), 64, 3, 2, 1),
+        ((3, 1, 13, 12), 20, 5, 1, 0),
+        ((1, 3, 29, 31), 33, 7, 2, 3),
+        ((2, 3, 35, 27), 96, 11, 4, 0),
+        ((1, 4, 9, 10), 7, 1, 1, 0),
+        ((2, 2, 6, 11), 67, 4, 3, 2),
+    ],
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_image(
+    kernels: ctypes.CDLL,
+    shape: tuple[int, ...],
+    outputs: int,
+    size: int,
+    stride: int,
+    pad: int,
+    relu: bool,
+    layout: torch.memory_format,
+) -> None:
+    x, bias, weight = images(*shape), images(outputs), images(outputs, shape[1], size, size)
+    expected = F.conv2d(x.double(), weight.double(), bias.double(), stride, pad)
+    given = x.contiguous(memory_format=layout)
+    found = operations.image(given, image.pack(weight), bias, size, stride, pad, relu)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert agree(found, expected.relu() if relu else expected)
+
+
 def test_not_a_number_stays(kernels: ctypes.CDLL) -> None:
     x = images(1, 16, 12, 9)
     x[0, 3, 0, 1] = float("nan")
@@ -86,7 +149,10 @@ def test_lrn(kernels: ctypes.CDLL, shape: tuple[int, ...], size: int) -> None:
 
 
 def test_shapes_without_values() -> None:
-    x, weight, bias = (torch.empty(s, device="meta") for s in ((2, 16, 9, 8), (1, 2, 36, 16, 32), (40,)))
+    x, weight, bias = (torch.empty(s, device="meta") for s in ((2, 16, 9, 8), (1, 36 * 16 * 48), (40,)))
     found = operations.convolutions([x, x], [weight, weight], [bias, bias], [3, 3], [0, 0], [True, False])
     assert found.shape == (2, 80, 7, 6) and found.is_contiguous(memory_format=torch.channels_last)
+    params = [weight, x, weight, bias]
+    assert operations.separable(x, params, 3, 2, 1, [True, False]).shape == (2, 40, 5, 4)
+    assert operations.image(x, weight, bias, 3, 2, 0, True).shape == (2, 40, 4, 3)
     assert operations.lrn(x, 5, 1e-4, 1.0).shape == x.shape

@@ -16,7 +16,7 @@ from caffe.net import fusing
 def build() -> caffe.Net:
     xavier = dict(type="xavier")
     n = caffe.NetSpec()
-    n.data = L.Input(shape=dict(dim=[2, 3, 9, 8]))
+    n.data = L.Input(shape=dict(dim=[2, 6, 9, 8]))
     n.conv1 = L.Convolution(n.data, kernel_size=3, num_output=7, bias_term=False, weight_filler=xavier)
     n.bn1 = L.BatchNorm(n.conv1, in_place=True)
     n.scale1 = L.Scale(n.bn1, bias_term=True, in_place=True)
@@ -38,7 +38,7 @@ def build() -> caffe.Net:
                 blob.data[...] = random.uniform(0.2, 3, blob.shape)
             if "scale" in name:
                 blob.data[...] = random.normal(size=blob.shape)
-    net.blobs["data"].data[...] = random.normal(size=(2, 3, 9, 8))
+    net.blobs["data"].data[...] = random.normal(size=(2, 6, 9, 8))
     return net
 
 
@@ -81,6 +81,33 @@ def build_inception() -> caffe.Net:
     return net
 
 
+def build_separable() -> caffe.Net:
+    xavier = dict(weight_filler=dict(type="xavier"), bias_filler=dict(type="gaussian"))
+    n = caffe.NetSpec()
+    n.data = L.Input(shape=dict(dim=[2, 3, 23, 18]))
+    n.first = L.Convolution(n.data, kernel_size=3, stride=2, pad=1, num_output=20, bias_term=False, **xavier)
+    n.bn = L.BatchNorm(n.first, in_place=True)
+    n.first_relu = L.ReLU(n.bn, in_place=True)
+    n.dw1 = L.Convolution(n.first_relu, kernel_size=3, stride=2, pad=1, num_output=20, group=20, **xavier)
+    n.dw1_relu = L.ReLU(n.dw1, in_place=True)
+    n.sep1 = L.Convolution(n.dw1_relu, kernel_size=1, num_output=33, **xavier)
+    n.sep1_relu = L.ReLU(n.sep1, in_place=True)
+    five = dict(kernel_size=5, pad=2, num_output=33, bias_term=False, **xavier)
+    n.dw2 = L.ConvolutionDepthwise(n.sep1_relu, convolution_param=five)
+    n.sep2 = L.Convolution(n.dw2, kernel_size=1, num_output=17, bias_term=False, **xavier)
+    n.dw3 = L.Convolution(n.sep2, kernel_size=3, pad=1, num_output=17, group=17, **xavier)
+    n.sep3 = L.Convolution(n.dw3, kernel_size=1, num_output=9, **xavier)
+    n.other = L.Convolution(n.dw3, kernel_size=1, num_output=7, **xavier)
+    n.other_relu = L.ReLU(n.other)
+    net = caffe.Net(n, caffe.TEST)
+    random = np.random.default_rng(3)
+    net.params["bn"][0].data[...] = random.normal(size=20)
+    net.params["bn"][1].data[...] = random.uniform(0.2, 3, 20)
+    net.params["bn"][2].data[...] = 1
+    net.blobs["data"].data[...] = random.normal(size=(2, 3, 23, 18))
+    return net
+
+
 JOINED = ["one", "one_relu", "three", "bn", "scale", "three_relu", "five", "five_relu", "joined"]
 
 
@@ -88,8 +115,25 @@ JOINED = ["one", "one_relu", "three", "bn", "scale", "three_relu", "five", "five
 def test_what_runs_by_kernels_of_ours() -> None:
     net = build_inception()
     assert planned(net) == [["norm"], JOINED, ["last"]]  # a leaky ReLU stays
-    apart = [["norm"], ["three", "bn", "scale", "three_relu"], ["five", "five_relu"], ["last"]]
+    apart = [
+        ["norm"],
+        ["one", "one_relu"],
+        ["three", "bn", "scale", "three_relu"],
+        ["five", "five_relu"],
+        ["last"],
+    ]
     assert sorted(planned(net, "five_relu")) == sorted(apart)  # a blob that is wanted isn't joined
+
+
+@pytest.mark.skipif(native.library() is None, reason="there is no C++ compiler that can build the kernels")
+def test_depthwise_convolutions_and_those_of_images() -> None:
+    net = build_separable()
+    first, one = ["first", "bn", "first_relu"], ["dw1", "dw1_relu", "sep1", "sep1_relu"]
+    # dw3's top is read twice
+    assert sorted(planned(net)) == sorted([first, one, ["dw2", "sep2"], ["other", "other_relu"]])
+    assert sorted(planned(net, "dw1")) == sorted(
+        [first, ["sep1", "sep1_relu"], ["dw2", "sep2"], ["other", "other_relu"]]
+    )
 
 
 def test_not_in_mixed_precision(request: pytest.FixtureRequest) -> None:
@@ -98,7 +142,7 @@ def test_not_in_mixed_precision(request: pytest.FixtureRequest) -> None:
     assert planned(build_inception()) == [["three", "bn", "scale"]]
 
 
-@pytest.mark.parametrize("build", [build, build_inception])
+@pytest.mark.parametrize("build", [build, build_inception, build_separable])
 def test_same_values(build: Callable[[], caffe.Net]) -> None:
     net = build()
     expected = {name: blob.data.copy() for name, blob in net.blobs.items() if net.forward()}

@@ -9,17 +9,21 @@ from pathlib import Path
 from caffe import logs
 from caffe.kernels import transforms
 
-_SOURCES = ("vectors.h", "winograd.cpp", "pointwise.cpp", "lrn.cpp")
+_SOURCES = ("vectors.h", "winograd.cpp", "pointwise.cpp", "separable.cpp", "image.cpp", "lrn.cpp")
 FLAGS = ("-ffp-contract=fast", "-ftree-vectorize", "-fno-math-errno")
 
 _INTEGER, _FLOAT, _POINTER = ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
 _SHAPE = ctypes.POINTER(_INTEGER)
 _FUNCTIONS = {
     "panel": (_INTEGER, []),
+    "lanes": (_INTEGER, []),
     "winograd_scratch": (_INTEGER, [_SHAPE, _INTEGER, _INTEGER]),
     "winograd": (None, [*[_POINTER] * 5, _SHAPE, *[_INTEGER] * 3]),
-    "pointwise_scratch": (_INTEGER, [*[_INTEGER] * 3]),
-    "pointwise": (None, [*[_POINTER] * 5, *[_INTEGER] * 7]),
+    "pointwise": (None, [*[_POINTER] * 4, *[_INTEGER] * 7]),
+    "separable_scratch": (_INTEGER, [*[_INTEGER] * 4]),
+    "separable": (None, [*[_POINTER] * 7, _SHAPE, *[_INTEGER] * 4]),
+    "image_scratch": (_INTEGER, [_SHAPE, _INTEGER]),
+    "image": (None, [*[_POINTER] * 5, _SHAPE, *[_INTEGER] * 2]),
     "lrn_scratch": (_INTEGER, [*[_INTEGER] * 3]),
     "lrn": (None, [*[_POINTER] * 3, *[_INTEGER] * 3, _FLOAT, _FLOAT, _INTEGER]),
 }

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
+from caffe.kernels import image as image_kernels
 from caffe.kernels import native, pointwise, winograd
+from caffe.kernels import separable as separable_kernels
 
 Tensors = Sequence[torch.Tensor]
 Numbers = Sequence[int]
@@ -24,6 +26,29 @@ def convolutions(
     return found
 
 
+def separable(
+    x: torch.Tensor, params: Tensors, size: int, stride: int, pad: int, relu: Sequence[bool]
+) -> torch.Tensor:
+    """A depthwise convolution and the 1×1 convolution behind it, in channels_last.
+
+    x (N × C × H × W, float32); ``params``: the depthwise kernels as :mod:`.separable` packs them, their bias (C), the
+    others as :mod:`.pointwise` packs them, their bias (outputs). ``relu``: whether one is behind the first, the second.
+    """
+    found: torch.Tensor = torch.ops.caffe.separable(x, params, size, stride, pad, relu)
+    return found
+
+
+def image(
+    x: torch.Tensor, kernels: torch.Tensor, bias: torch.Tensor, size: int, stride: int, pad: int, relu: bool
+) -> torch.Tensor:
+    """A convolution of few channels: x (N × C × H × W, float32, best in that order) to channels_last.
+
+    ``kernels`` as :mod:`.image` packs them, bias (outputs); ``relu``: whether one is behind it.
+    """
+    found: torch.Tensor = torch.ops.caffe.image(x, kernels, bias, size, stride, pad, relu)
+    return found
+
+
 def lrn(x: torch.Tensor, size: int, alpha: float, k: float) -> torch.Tensor:
     """x · (k + alpha · Σ x²)^−0.75 over ``size`` channels, for x (N × C × H × W, float32), in channels_last."""
     found: torch.Tensor = torch.ops.caffe.lrn(x, size, alpha, k)
@@ -33,11 +58,7 @@ def lrn(x: torch.Tensor, size: int, alpha: float, k: float) -> torch.Tensor:
 def _joint_top(
     x: Tensors, kernels: Tensors, bias: Tensors, sizes: Numbers, pads: Numbers, relu: object
 ) -> torch.Tensor:
-    images = (x[0].shape[0], sum(len(b) for b in bias))
-    sides = (side + 2 * pads[0] - sizes[0] + 1 for side in x[0].shape[2:])
-    return torch.empty(
-        *images, *sides, dtype=x[0].dtype, device=x[0].device, memory_format=torch.channels_last
-    )
+    return _top(x[0], sum(len(b) for b in bias), sizes[0], 1, pads[0])
 
 
 def _convolutions(
@@ -56,6 +77,47 @@ def _convolutions(
     return y
 
 
+def _top(x: torch.Tensor, outputs: int, size: int, stride: int, pad: int) -> torch.Tensor:
+    sides = ((side + 2 * pad - size) // stride + 1 for side in x.shape[2:])
+    shape = (x.shape[0], outputs, *sides)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+
+
+def _separable_top(
+    x: torch.Tensor, params: Tensors, size: int, stride: int, pad: int, relu: object
+) -> torch.Tensor:
+    return _top(x, len(params[3]), size, stride, pad)
+
+
+def _separable(
+    x: torch.Tensor, params: Tensors, size: int, stride: int, pad: int, relu: Sequence[bool]
+) -> torch.Tensor:
+    y = _separable_top(x, params, size, stride, pad, relu)
+    x = x.contiguous(memory_format=torch.channels_last)
+    separable_kernels.convolve(x, params, y, size, stride, pad, relu)
+    return y
+
+
+def _image_top(
+    x: torch.Tensor,
+    kernels: torch.Tensor,
+    bias: torch.Tensor,
+    size: int,
+    stride: int,
+    pad: int,
+    relu: object,
+) -> torch.Tensor:
+    return _top(x, len(bias), size, stride, pad)
+
+
+def _image(
+    x: torch.Tensor, kernels: torch.Tensor, bias: torch.Tensor, size: int, stride: int, pad: int, relu: bool
+) -> torch.Tensor:
+    y = _top(x, len(bias), size, stride, pad)
+    image_kernels.convolve(x.contiguous(), kernels, bias, y, size, stride, pad, relu)
+    return y
+
+
 def _lrn(x: torch.Tensor, size: int, alpha: float, k: float) -> torch.Tensor:
     x = x.contiguous(memory_format=torch.channels_last)
     y = torch.empty_like(x)
@@ -70,9 +132,19 @@ _OPERATIONS = torch.library.Library("caffe", "FRAGMENT")
 _OPERATIONS.define(
     "convolutions(Tensor[] x, Tensor[] kernels, Tensor[] bias, int[] sizes, int[] pads, bool[] relu) -> Tensor"
 )
+_OPERATIONS.define(
+    "separable(Tensor x, Tensor[] params, int size, int stride, int pad, bool[] relu) -> Tensor"
+)
+_OPERATIONS.define(
+    "image(Tensor x, Tensor kernels, Tensor bias, int size, int stride, int pad, bool relu) -> Tensor"
+)
 _OPERATIONS.define("lrn(Tensor x, int size, float alpha, float k) -> Tensor")
 _OPERATIONS.impl("convolutions", _convolutions, "CPU")
 _OPERATIONS.impl("convolutions", _joint_top, "Meta")
+_OPERATIONS.impl("separable", _separable, "CPU")
+_OPERATIONS.impl("separable", _separable_top, "Meta")
+_OPERATIONS.impl("image", _image, "CPU")
+_OPERATIONS.impl("image", _image_top, "Meta")
 _OPERATIONS.impl("lrn", _lrn, "CPU")
 _OPERATIONS.impl(
     "lrn", lambda x, size, alpha, k: torch.empty_like(x, memory_format=torch.channels_last), "Meta"

@@ -6,19 +6,24 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
+
+#define ALWAYS __attribute__((always_inline))
 
 namespace {
 
 // Floats in a vector, and the rows and vectors whose sums are kept in registers
 #if defined(__AVX512F__)
-constexpr int LANES = 16, ROWS = 12, VECTORS = 2;
+constexpr int LANES = 16, ROWS = 6, VECTORS = 4;
 #elif defined(__AVX2__)
 constexpr int LANES = 8, ROWS = 6, VECTORS = 2;
+#elif defined(__aarch64__)
+constexpr int LANES = 4, ROWS = 6, VECTORS = 4;
 #else
-constexpr int LANES = 4, ROWS = 8, VECTORS = 2;
+constexpr int LANES = 4, ROWS = 6, VECTORS = 2;
 #endif
 constexpr int PANEL = LANES * VECTORS;  // outputs whose kernels lie together
 typedef float Vector __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
@@ -37,29 +42,68 @@ inline void store(float* to, Vector values, int64_t count = LANES) {
 
 inline Vector rectified(Vector x) { return x < 0 ? Vector{} : x; }  // NaN stays
 
+// f(0), f(1) … f(N - 1) with the numbers known to the compiler: only so do arrays of sums stay in registers
+template <int N, class F>
+inline ALWAYS void each(const F& f) {
+  [&]<int... I>(std::integer_sequence<int, I...>) ALWAYS {
+    (f(std::integral_constant<int, I>()), ...);
+  }(std::make_integer_sequence<int, N>());
+}
+
 // sums[row][v] += in[row][k] * kernels[k][v] over `channels`
 template <int R, int V>
-inline void add_products(const float* in, int64_t in_step, const float* kernels, int64_t channels,
-                         Vector (&sums)[R][V]) {
-  for (int64_t k = 0; k < channels; k++) {
+inline ALWAYS void add_products(const float* in, int64_t in_step, const float* kernels,
+                                                        int64_t channels, Vector (&sums)[R][V]) {
+  for (int64_t k = 0; k < channels; k++, kernels += V * LANES) {
     Vector kernel[V];
-#pragma GCC unroll 2
-    for (int v = 0; v < V; v++) kernel[v] = load(kernels + k * PANEL + v * LANES);
-#pragma GCC unroll 12
-    for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-      for (int v = 0; v < V; v++) sums[r][v] += in[r * in_step + k] * kernel[v];
+    each<V>([&](auto v) ALWAYS { kernel[v] = load(kernels + v * LANES); });
+    each<R>([&](auto r) ALWAYS {
+      const float value = in[r * in_step + k];
+      each<V>([&](auto v) ALWAYS { sums[r][v] += value * kernel[v]; });
+    });
   }
 }
 
-// Calls Run::run<rows, vectors>(start, arguments) for rows 0 to `rows`, with both numbers known to the compiler
-template <class Run, int R = ROWS, class... Arguments>
-inline void for_rows(int64_t start, int64_t rows, int64_t outputs, const Arguments&... arguments) {
-  for (; start + R <= rows; start += R) {
-    if (outputs > LANES) Run::template run<R, VECTORS>(start, arguments...);
-    else Run::template run<R, 1>(start, arguments...);
-  }
-  if constexpr (R > 1) for_rows<Run, R == ROWS ? ROWS / 3 : 1>(start, rows, outputs, arguments...);
+// Calls Run::run<rows, V>(start, arguments) for rows 0 to `rows`, with both numbers known to the compiler
+template <class Run, int V, int R = ROWS, class... Arguments>
+inline void for_rows(int64_t start, int64_t rows, const Arguments&... arguments) {
+  for (; start + R <= rows; start += R) Run::template run<R, V>(start, arguments...);
+  if constexpr (R > 1) for_rows<Run, V, R == ROWS ? ROWS / 3 : 1>(start, rows, arguments...);
+}
+
+// The same with as many vectors as the next panel of `outputs` has; Run<true> where all of them are whole
+template <template <bool> class Run, int V = VECTORS, class... Arguments>
+inline void for_panel(int64_t rows, int64_t outputs, const Arguments&... arguments) {
+  if constexpr (V > 1)
+    if (outputs <= (V - 1) * LANES) return for_panel<Run, V - 1>(rows, outputs, arguments...);
+  if (outputs >= V * LANES) for_rows<Run<true>, V>(0, rows, arguments...);
+  else for_rows<Run<false>, V>(0, rows, arguments...);
+}
+
+// Sums begin with the bias of their outputs, which are to be written to rows `to_step` apart: those are fetched meanwhile
+template <bool WHOLE, int R, int V>
+inline ALWAYS void begin(const float* bias, int64_t outputs, const float* to, int64_t to_step, Vector (&sums)[R][V]) {
+  each<V>([&](auto v) ALWAYS {
+    const Vector shift = WHOLE || v < V - 1 ? load(bias + v * LANES) : load(bias + v * LANES, outputs - v * LANES);
+    each<R>([&](auto r) ALWAYS {
+      sums[r][v] = shift;
+      __builtin_prefetch(to + r * to_step + v * LANES, 1);
+    });
+  });
+}
+
+// Writes sums, or what ReLU makes of them, to rows `to_step` apart
+template <bool WHOLE, int R, int V>
+inline ALWAYS void finish(const Vector (&sums)[R][V], bool relu, float* to, int64_t to_step,
+                                                  int64_t outputs) {
+  each<R>([&](auto r) ALWAYS {
+    each<V>([&](auto v) ALWAYS {
+      const Vector value = relu ? rectified(sums[r][v]) : sums[r][v];
+      if (WHOLE || v < V - 1) store(to + v * LANES, value);
+      else store(to + v * LANES, value, outputs - v * LANES);
+    });
+    to += to_step;
+  });
 }
 
 inline int64_t thread_number() {
@@ -77,7 +121,11 @@ inline int64_t parts_of(int64_t total, int64_t most, int64_t threads) {
   return std::min(total, ceil_div(ceil_div(total, most), threads) * threads);
 }
 
+// Of a panel: whole vectors
+inline int64_t panel_width(int64_t outputs) { return std::min<int64_t>(PANEL, ceil_div(outputs, LANES) * LANES); }
+
 }  // namespace
 
-// How many outputs lie together in the kernels that the functions below take
+// How many outputs lie together in the kernels that the functions below take, and what those of the last are a multiple of
 extern "C" int64_t panel() { return PANEL; }
+extern "C" int64_t lanes() { return LANES; }

@@ -23,17 +23,16 @@ struct Convolution {
   int64_t row;                                      // floats between points of a transformed tile
 };
 
-// to[i] = sum of MATRIX[i][j] * from[j], written out at compile time
+// to[i] = sum of MATRIX[i][j] * from[j]
 template <const auto& MATRIX>
-inline void combine(const Vector* from, int from_step, Vector* to, int to_step) {
-#pragma GCC unroll 7
-  for (size_t i = 0; i < std::size(MATRIX); i++) {
+inline ALWAYS void combine(const Vector* from, Vector* to, int to_step) {
+  each<std::size(MATRIX)>([&](auto i) ALWAYS {
     Vector sum = {};
-#pragma GCC unroll 7
-    for (size_t j = 0; j < std::size(MATRIX[0]); j++)
-      if (MATRIX[i][j] != 0) sum += MATRIX[i][j] * from[j * from_step];
+    each<std::size(MATRIX[0])>([&](auto j) ALWAYS {
+      if constexpr (MATRIX[i][j] != 0) sum += MATRIX[i][j] * from[j];
+    });
     to[i * to_step] = sum;
-  }
+  });
 }
 
 // The inputs of one tile at LANES channels, transformed. WHOLE says that all of them lie in the image
@@ -42,24 +41,20 @@ inline void transform_inputs_at(const Convolution& c, const float* from, int64_t
                                 float* to) {
   constexpr int SIDE = ::SIDE<Filter>;
   Vector half[SIDE][SIDE];
-#pragma GCC unroll 7
-  for (int j = 0; j < SIDE; j++) {
+  each<SIDE>([&](auto j) ALWAYS {
     Vector column[SIDE];
-#pragma GCC unroll 7
-    for (int i = 0; i < SIDE; i++) {
+    each<SIDE>([&](auto i) ALWAYS {
       const float* at = from + (i * c.width + j) * c.channels;
       const bool inside = top + i >= 0 && top + i < c.height && left + j >= 0 && left + j < c.width;
       column[i] = WHOLE ? load(at) : inside ? load(at, count) : Vector{};
-    }
-    combine<Filter::inputs>(column, 1, &half[0][j], SIDE);
-  }
-#pragma GCC unroll 7
-  for (int i = 0; i < SIDE; i++) {
+    });
+    combine<Filter::inputs>(column, &half[0][j], SIDE);
+  });
+  each<SIDE>([&](auto i) ALWAYS {
     Vector found[SIDE];
-    combine<Filter::inputs>(half[i], 1, found, 1);
-#pragma GCC unroll 7
-    for (int j = 0; j < SIDE; j++) store(to + (i * SIDE + j) * c.row, found[j]);
-  }
+    combine<Filter::inputs>(half[i], found, 1);
+    each<SIDE>([&](auto j) ALWAYS { store(to + (i * SIDE + j) * c.row, found[j]); });
+  });
 }
 
 template <class Filter>
@@ -75,16 +70,14 @@ void transform_inputs(const Convolution& c, const float* x, int64_t tile, float*
 }
 
 // Sums over channels for R tiles at one point and one panel of outputs
-template <class Filter>
-struct Product {
+template <bool>
+struct Tiles {
   template <int R, int V>
-  static void run(int64_t tile, const float* in, int64_t in_step, const float* kernels, int64_t channels, float* out) {
+  static void run(int64_t tile, const float* in, int64_t in_step, const float* kernels, int64_t channels, float* out,
+                  int64_t out_step) {
     Vector sums[R][V] = {};
     add_products(in + tile * in_step, in_step, kernels, channels, sums);
-#pragma GCC unroll 12
-    for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-      for (int v = 0; v < V; v++) store(out + (tile + r) * POINTS<Filter> * PANEL + v * LANES, sums[r][v]);
+    finish<true>(sums, false, out + tile * out_step, out_step, PANEL);
   }
 };
 
@@ -94,25 +87,21 @@ inline void transform_outputs_at(const Convolution& c, const float* sums, int64_
                                  Vector shift, bool relu, float* to) {
   constexpr int SIDE = ::SIDE<Filter>, OUT = ::OUT<Filter>;
   Vector half[OUT][SIDE];
-#pragma GCC unroll 7
-  for (int j = 0; j < SIDE; j++) {
+  each<SIDE>([&](auto j) ALWAYS {
     Vector column[SIDE];
-#pragma GCC unroll 7
-    for (int i = 0; i < SIDE; i++) column[i] = load(sums + (i * SIDE + j) * PANEL);
-    combine<Filter::outputs>(column, 1, &half[0][j], SIDE);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < OUT; i++) {
+    each<SIDE>([&](auto i) ALWAYS { column[i] = load(sums + (i * SIDE + j) * PANEL); });
+    combine<Filter::outputs>(column, &half[0][j], SIDE);
+  });
+  each<OUT>([&](auto i) ALWAYS {
     Vector found[OUT];
-    combine<Filter::outputs>(half[i], 1, found, 1);
-#pragma GCC unroll 4
-    for (int j = 0; j < OUT; j++) {
-      Vector value = found[j] + shift;
-      if (relu) value = rectified(value);
-      if (WHOLE) store(to + (i * c.out_width + j) * c.out_step, value);
-      else if (i < rows && j < columns) store(to + (i * c.out_width + j) * c.out_step, value, count);
-    }
-  }
+    combine<Filter::outputs>(half[i], found, 1);
+    each<OUT>([&](auto j) ALWAYS {
+      const Vector value = relu ? rectified(found[j] + shift) : found[j] + shift;
+      float* at = to + (i * c.out_width + j) * c.out_step;
+      if (WHOLE) store(at, value);
+      else if (i < rows && j < columns) store(at, value, count);
+    });
+  });
 }
 
 // One tile's outputs `first` and following, of one panel, from its sums
@@ -125,7 +114,7 @@ void transform_outputs(const Convolution& c, const float* sums, int64_t tile, in
   const int64_t rows = std::min<int64_t>(OUT, c.out_height - top), columns = std::min<int64_t>(OUT, c.out_width - left);
   float* to = y + ((image * c.out_height + top) * c.out_width + left) * c.out_step + first;
   for (int64_t k = 0; k < outputs; k += LANES) {
-    const Vector shift = bias ? load(bias + first + k, outputs - k) : Vector{};
+    const Vector shift = load(bias + first + k, outputs - k);
     if (rows == OUT && columns == OUT && outputs - k >= LANES)
       transform_outputs_at<Filter, true>(c, sums + k, OUT, OUT, LANES, shift, relu, to + k);
     else
@@ -138,7 +127,7 @@ void run(const Convolution& c, const float* x, const float* kernels, const float
          float* scratch, int64_t most, int64_t threads) {
   constexpr int POINTS = ::POINTS<Filter>;
   const int64_t tiles = c.images * c.down * c.across, parts = parts_of(tiles, most, threads);
-  const int64_t in_step = POINTS * c.row, kernels_step = c.group_channels * PANEL;
+  const int64_t in_step = POINTS * c.row;
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
   for (int64_t part = 0; part < parts; part++) {
     const int64_t first = tiles * part / parts, count = tiles * (part + 1) / parts - first;
@@ -149,9 +138,10 @@ void run(const Convolution& c, const float* x, const float* kernels, const float
     for (int64_t g = 0; g < c.groups; g++)
       for (int64_t o = 0; o < c.group_outputs; o += PANEL) {
         const int64_t outputs = std::min<int64_t>(PANEL, c.group_outputs - o);
-        for (int64_t point = 0; point < POINTS; point++, panel += kernels_step)
-          for_rows<Product<Filter>>(0, count, outputs, in + point * c.row + g * c.group_channels, in_step, panel,
-                            c.group_channels, sums + point * PANEL);
+        const int64_t step = c.group_channels * panel_width(outputs);
+        for (int64_t point = 0; point < POINTS; point++, panel += step)
+          for_panel<Tiles>(count, outputs, in + point * c.row + g * c.group_channels, in_step, panel,
+                           c.group_channels, sums + point * PANEL, POINTS * PANEL);
         for (int64_t t = 0; t < count; t++)
           transform_outputs<Filter>(c, sums + t * POINTS * PANEL, first + t, g * c.group_outputs + o, outputs, bias,
                                        relu, y);
@@ -184,7 +174,7 @@ int64_t winograd_scratch(const int64_t* shape, int64_t tiles, int64_t threads) {
 }
 
 // shape: images, height, width, channels, outputs, groups, pad, kernel size (3 or 5), floats between pixels of y.
-// kernels: groups x panels of outputs x points x channels of a group x PANEL. tiles: the most a thread takes at a time
+// kernels: groups x panels of outputs x points x channels of a group x the panel's width. tiles: the most a thread takes at a time
 void winograd(const float* x, const float* kernels, const float* bias, float* y, float* scratch, const int64_t* shape,
               int64_t relu, int64_t tiles, int64_t threads) {
   if (shape[7] == 3) run<Filter3>(convolution<Filter3>(shape), x, kernels, bias, relu, y, scratch, tiles, threads);

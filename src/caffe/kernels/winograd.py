@@ -9,9 +9,8 @@ import ctypes
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 
-from caffe.kernels import native, transforms
+from caffe.kernels import native, panels, transforms
 
 _TILES = 24  # that a thread takes through all steps at a time: what lies between fits in its cache
 _LEAST_CHANNELS = 16  # of a group, in and out: with fewer, the transforms cost more than the products save
@@ -33,19 +32,18 @@ def fits(x: Sequence[int], weight: Sequence[int], group: int, pad: int) -> bool:
 
 def transform(weight: torch.Tensor, group: int) -> torch.Tensor:
     """Kernels (outputs × channels of a group × size × size) as :func:`convolve` takes them."""
-    size, panel = weight.shape[2], native.loaded().panel()
+    size = weight.shape[2]
     matrix = torch.tensor(transforms.kernels(size), dtype=torch.float64)
     found = torch.einsum("ai,ocij,bj->oabc", matrix, weight.double(), matrix)
-    found = found.reshape(group, len(weight) // group, transforms.side(size) ** 2, weight.shape[1])
-    found = F.pad(found, (0, 0, 0, 0, 0, -found.shape[1] % panel))
-    packed: torch.Tensor = found.unflatten(1, (-1, panel)).permute(0, 1, 3, 4, 2)  # type: ignore[no-untyped-call]
-    return packed.float().contiguous()
+    return panels.pack(
+        found.reshape(group, len(weight) // group, transforms.side(size) ** 2, weight.shape[1])
+    )
 
 
 def convolve(
     x: torch.Tensor,
     kernels: torch.Tensor,
-    bias: torch.Tensor | None,
+    bias: torch.Tensor,
     y: torch.Tensor,
     size: int,
     pad: int,
@@ -59,5 +57,5 @@ def convolve(
     n, c, h, w = x.shape
     shape = (ctypes.c_int64 * 9)(n, h, w, c, y.shape[1], kernels.shape[0], pad, size, y.stride(3))
     scratch = x.new_empty(library.winograd_scratch(shape, _TILES, threads))
-    at = [t.data_ptr() if t is not None else None for t in (x, kernels, bias, y, scratch)]
+    at = [t.data_ptr() for t in (x, kernels, bias, y, scratch)]
     library.winograd(*at, shape, relu, _TILES, threads)

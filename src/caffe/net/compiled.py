@@ -16,6 +16,7 @@ import torch
 
 from caffe import logs, runtime
 from caffe.blob import Blob
+from caffe.kernels.image import MOST_CHANNELS
 from caffe.layers.activation.relu import ReLU
 from caffe.memory import Memory
 from caffe.net import fusing
@@ -254,8 +255,8 @@ def _checksum(tensor: torch.Tensor) -> int:
 def _own(blob: Blob, users: bool) -> torch.Tensor:
     """A blob's values in the strides graphs are made for; a copy where the user may write to the blob later."""
     x = blob.tensor
-    images = x.dim() == 4 and x.is_floating_point()
-    found = x.contiguous(memory_format=torch.channels_last if images else torch.contiguous_format)
+    last = x.dim() == 4 and x.is_floating_point() and x.shape[1] > MOST_CHANNELS
+    found = x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
     return found.clone() if users and found.data_ptr() == x.data_ptr() else found
 
 

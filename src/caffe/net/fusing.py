@@ -1,8 +1,9 @@
 """Layers that become one operation in graphs of constant parameters.
 
 BatchNorm and Scale go into the kernels of the convolution before them. On the CPU, convolutions that Winograd's
-algorithm makes faster run by it, with the ReLU behind them, and write where a Concat wants their outputs; LRN runs in
-one pass.
+algorithm makes faster run by it, with the ReLU behind them, and write where a Concat wants their outputs; a 1×1
+convolution runs with the ReLU behind it, or with the depthwise convolution before it; the first of a net reads images as
+they are given; LRN runs in one pass.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 
 from caffe import runtime
 from caffe.blob import Blob
-from caffe.kernels import native, operations, pointwise, winograd
+from caffe.kernels import image, native, operations, pointwise, separable, winograd
 from caffe.layers.activation.relu import ReLU
 from caffe.layers.normalization.lrn import LRN
 from caffe.layers.utility.concat import Concat
@@ -89,11 +90,20 @@ class Branch:
         """Of its kernels, which are squares."""
         return self.layer.window.kernel[0]
 
+    @property
+    def group(self) -> int:
+        return self.layer.groups(self.folded.bottoms[0].shape[1])
+
+    def plain(self, own: Sequence[Tensors]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Kernels and bias."""
+        weight, *bias = self.folded.params(own[: len(self.folded.places)])
+        return weight, bias[0] if bias else weight.new_zeros(len(weight))
+
     def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
         """Kernels and bias as the kernel of ours takes them."""
-        weight, *bias = self.folded.params(own[: len(self.folded.places)])
-        packed = pointwise.pack(weight) if self.size == 1 else winograd.transform(weight, _group(self.layer))
-        return [packed, *bias] if bias else [packed, weight.new_zeros(len(weight))]
+        weight, bias = self.plain(own)
+        packed = pointwise.pack(weight) if self.size == 1 else winograd.transform(weight, self.group)
+        return [packed, bias]
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,60 @@ class Joined:
 
 
 @dataclass(frozen=True)
+class Separable:
+    """A depthwise convolution and the 1×1 convolution behind it."""
+
+    first: Branch
+    second: Branch
+
+    @property
+    def places(self) -> Sequence[int]:
+        return [*self.first.places, *self.second.places]
+
+    @property
+    def bottoms(self) -> Sequence[Blob]:
+        return self.first.folded.bottoms
+
+    def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
+        weight, bias = self.first.plain(own)
+        return [separable.pack(weight), bias, *self.second.params(own[len(self.first.places) :])]
+
+    def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
+        window = self.first.layer.window
+        relu = [branch.relu is not None for branch in (self.first, self.second)]
+        return operations.separable(
+            bottoms[0], params, window.kernel[0], window.stride[0], window.pad[0], relu
+        )
+
+
+@dataclass(frozen=True)
+class OfImage:
+    """A convolution of few channels."""
+
+    branch: Branch
+
+    @property
+    def places(self) -> Sequence[int]:
+        return self.branch.places
+
+    @property
+    def bottoms(self) -> Sequence[Blob]:
+        return self.branch.folded.bottoms
+
+    def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
+        weight, bias = self.branch.plain(own)
+        return [image.pack(weight), bias]
+
+    def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
+        window = self.branch.layer.window
+        kernels, bias = params
+        relu = self.branch.relu is not None
+        return operations.image(
+            bottoms[0], kernels, bias, window.kernel[0], window.stride[0], window.pad[0], relu
+        )
+
+
+@dataclass(frozen=True)
 class Normalized:
     """An LRN across channels."""
 
@@ -161,14 +225,19 @@ def plan(steps: Sequence[Step], visible: set[int]) -> list[Fused]:
     readers = Counter(id(b) for step in steps for b in step.bottom)
     found: list[Fused] = []
     branches: dict[int, Branch] = {}  # by the place of the last layer
+    depthwise: dict[int, Branch] = {}  # likewise
     for i, step in enumerate(steps):
         if takes_more(step):
             places = _chain(steps, i, readers, visible)
             folded = Folded([steps[k] for k in places], places)
-            if ours and _is_ours(folded):
-                behind = _behind(steps, places[-1], readers, visible)
-                relu = behind is not None and type(behind.layer) is ReLU and behind.layer.plain
-                branch = Branch(folded, places[-1] + 1 if relu else None)
+            behind = _behind(steps, places[-1], readers, visible)
+            relu = behind is not None and type(behind.layer) is ReLU and behind.layer.plain
+            branch = Branch(folded, places[-1] + 1 if relu else None)
+            if ours and _is_depthwise(branch):
+                depthwise[branch.places[-1]] = branch
+            elif ours and _is_of_image(branch):
+                found.append(OfImage(branch))
+            elif ours and _is_ours(branch):
                 branches[branch.places[-1]] = branch
             elif len(places) > 1:
                 found.append(folded)
@@ -180,10 +249,14 @@ def plan(steps: Sequence[Step], visible: set[int]) -> list[Fused]:
             for branch in joined:
                 del branches[branch.places[-1]]
     for branch in branches.values():
-        if branch.size > 1:
+        before = depthwise.get(branch.places[0] - 1)
+        if before is not None and branch.size == 1 and _feeds(before, branch, steps, readers, visible):
+            found.append(Separable(depthwise.pop(before.places[-1]), branch))
+        elif branch.size > 1 or branch.relu is not None:
             found.append(Joined([branch]))
         elif len(branch.folded.places) > 1:
             found.append(branch.folded)
+    found += [branch.folded for branch in depthwise.values() if len(branch.folded.places) > 1]
     return found
 
 
@@ -207,18 +280,41 @@ def _chain(steps: Sequence[Step], place: int, readers: Counter[int], visible: se
     return found
 
 
-def _is_ours(folded: Folded) -> bool:
-    """Whether a kernel of ours can run it, and is there."""
-    step = folded.steps[0]
-    layer, x = step.layer, step.bottom[0].tensor
-    if not isinstance(layer, Convolution) or not layer.plain or x.dtype != torch.float32:
+def _is_ours(branch: Branch) -> bool:
+    """Whether Winograd's or the 1×1 kernel can run it, and is there."""
+    if not _is_square(branch) or branch.layer.window.stride[0] != 1:
         return False
-    window, weight = layer.window, layer.blobs[0].shape
-    if {*window.dilation, *window.stride} != {1} or len(set(window.pad)) != 1:
+    pad = branch.layer.window.pad[0]
+    if branch.size == 1:
+        return branch.group == 1 and pad == 0 and native.library() is not None
+    fits = winograd.fits(branch.folded.bottoms[0].shape, branch.layer.blobs[0].shape, branch.group, pad)
+    return fits and native.library() is not None
+
+
+def _is_depthwise(branch: Branch) -> bool:
+    """Whether it is a convolution of each channel by itself that a kernel of ours can run, and is there."""
+    channels = branch.folded.bottoms[0].shape[1]
+    if not _is_square(branch) or channels == 1 or branch.group != channels:
         return False
-    if window.kernel == (1, 1):
-        return _group(layer) == 1 and window.pad == (0, 0) and native.library() is not None
-    return winograd.fits(x.shape, weight, _group(layer), window.pad[0]) and native.library() is not None
+    return branch.layer.blobs[0].shape[0] == channels and native.library() is not None
+
+
+def _is_of_image(branch: Branch) -> bool:
+    """Whether it is a convolution of few channels that a kernel of ours can run, and is there."""
+    if not _is_square(branch) or branch.group != 1 or branch.size > image.MOST_SIZE:
+        return False
+    return branch.folded.bottoms[0].shape[1] <= image.MOST_CHANNELS and native.library() is not None
+
+
+def _is_square(branch: Branch) -> bool:
+    """Whether it is a plain convolution of float32, undilated, alike along both axes."""
+    step = branch.folded.steps[0]
+    layer = step.layer
+    if not isinstance(layer, Convolution) or not layer.plain or step.bottom[0].tensor.dtype != torch.float32:
+        return False
+    window = layer.window
+    alike = all(len(set(sides)) == 1 for sides in (window.kernel, window.stride, window.pad))
+    return alike and {*window.dilation} == {1}
 
 
 def _is_lrn(step: Step) -> bool:
@@ -236,9 +332,9 @@ def _joined(
     found = []
     for blob in step.bottom:
         maker = next((k for k in branches if steps[k].top[0] is blob), None)
-        if maker is None or id(blob) in visible or len(blob.shape) != 4:
+        if maker is None or len(blob.shape) != 4:
             return []
-        if readers[id(blob)] - sum(blob is b for k in branches[maker].places for b in steps[k].bottom) != 1:
+        if not _for_one(branches[maker], steps, readers, visible):
             return []
         found.append(branches[maker])
     channels = sum(blob.shape[1] for blob in step.bottom)
@@ -247,5 +343,16 @@ def _joined(
     return found
 
 
-def _group(layer: Convolution) -> int:
-    return int(layer.param.convolution_param.group)
+def _for_one(branch: Branch, steps: Sequence[Step], readers: Counter[int], visible: set[int]) -> bool:
+    """Whether one layer alone, outside of the branch, wants its top."""
+    blob = steps[branch.places[-1]].top[0]
+    own = sum(blob is b for k in branch.places for b in steps[k].bottom)
+    return id(blob) not in visible and readers[id(blob)] - own == 1
+
+
+def _feeds(
+    first: Branch, second: Branch, steps: Sequence[Step], readers: Counter[int], visible: set[int]
+) -> bool:
+    """Whether the first's top is for the second alone."""
+    top = steps[first.places[-1]].top[0]
+    return second.folded.bottoms[0] is top and _for_one(first, steps, readers, visible)
