@@ -182,3 +182,28 @@ def test_inference_in_mixed_precision_folds_nothing(request: pytest.FixtureReque
     caffe.set_amp("bf16")
     net.forward()
     assert net.steps[1].runs is net.steps[1].layer
+
+
+def test_inference_packs_kernels_once() -> None:
+    net = build(caffe.TEST)
+    net.set_inference()
+    net.forward()
+    ((_, folded),) = net._merging._folds
+    packed = folded._folded
+    net.forward()
+    assert packed is not None and folded._folded is packed
+    net.set_inference(False)
+    net.forward()
+    assert folded._folded is None
+
+
+def test_inference_follows_new_shapes() -> None:
+    net, other = build(caffe.TEST), build(caffe.TEST)
+    net.set_inference(keep=["conv"])
+    net.forward()
+    values = np.random.default_rng(2).normal(size=(2, 3, 4, 6))
+    for each in (net, other):
+        each.blobs["data"].reshape(2, 3, 4, 6)
+        each.blobs["data"].data[...] = values
+        each.forward()
+    assert np.abs(net.blobs["conv"].data - other.blobs["conv"].data).max() < 1e-5

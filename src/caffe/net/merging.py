@@ -66,6 +66,9 @@ class FoldedConvolution(TensorLayer):
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__(layers[0].param)
+        if not isinstance(layers[0], Convolution):
+            raise TypeError(f"{layers[0]} is no convolution")
+        self._convolution = layers[0]
         self._layers = layers
         self._relu = type(layers[-1]) is ReLU
         self._linear = layers[:-1] if self._relu else layers
@@ -78,40 +81,50 @@ class FoldedConvolution(TensorLayer):
         self._shapes = tuple(b.shape for b in bottom)
 
     def _parameters(self, device: torch.device, graph: bool) -> list[torch.Tensor]:
-        """Kernels and bias, made once for as long as all the parameters stay the same."""
+        """Kernels and bias, made once for as long as all the parameters, and the bottom's shape, stay the same."""
         memories = [blob.data_memory for blob in self.blobs]
-        key = device, memories, [memory.changes for memory in memories]
+        key = device, self._shapes, memories, [memory.changes for memory in memories]
         if self._folded is None or self._folded[0] != key or any(memory.watched for memory in memories):
             own = [[blob.data_memory.on(device) for blob in layer.blobs] for layer in self._linear]
             kernels, *bias = fold(self._linear, own)
-            last = kernels.dim() == 4 and device.type != "mps"
-            kernels = kernels.contiguous(memory_format=torch.channels_last) if last else kernels
-            self._folded = key, [kernels, *bias]
+            self._folded = key, [self._packed(kernels), *bias]
         return self._folded[1]
 
-    def release(self) -> None:
-        super().release()
+    def _packed(self, kernels: torch.Tensor) -> torch.Tensor:
+        """Kernels in the order that the operation wants."""
+        if kernels.dim() == 4 and kernels.device.type != "mps":
+            kernels = kernels.contiguous(memory_format=torch.channels_last)
+        if not self._by_onednn(kernels):
+            return kernels
+        found: torch.Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+            kernels, *self._window(), self._shapes[0] if self._shapes else None
+        )
+        return found
+
+    def _by_onednn(self, x: torch.Tensor) -> bool:
+        cpu = x.device.type == "cpu" and x.dtype == torch.float32
+        return cpu and self._convolution.plain and torch.backends.mkldnn.is_available()
+
+    def _window(self) -> tuple[Sequence[int], Sequence[int], Sequence[int], int]:
+        """Pad, stride, dilation, groups."""
+        window = self._convolution.window
+        channels = self._shapes[0][1] if self._shapes else 0
+        return window.pad, window.stride, window.dilation, self._convolution.groups(channels)
+
+    def forget(self) -> None:
+        """Let go of the kernels."""
         self._folded = None
 
     def compute(
         self, x: torch.Tensor, kernels: torch.Tensor, bias: torch.Tensor | None = None
     ) -> torch.Tensor:
-        convolution = self._layers[0]
-        if not isinstance(convolution, Convolution):
-            raise TypeError(f"{convolution} is no convolution")
-        if (
-            self._relu
-            and x.device.type == "cpu"
-            and convolution.plain
-            and torch.backends.mkldnn.is_available()
-        ):
-            window, groups = convolution.window, convolution.groups(x.shape[1])
+        if self._by_onednn(x):
             x = x.contiguous(memory_format=torch.channels_last)
             y: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, kernels, bias, window.pad, window.stride, window.dilation, groups, "relu", [], ""
+                x, kernels, bias, *self._window(), "relu" if self._relu else "none", [], ""
             )
             return y
-        (y,) = convolution.compute(x, kernels, *([] if bias is None else [bias]))
+        (y,) = self._convolution.compute(x, kernels, *([] if bias is None else [bias]))
         return torch.relu_(y) if self._relu else y
 
 
@@ -148,6 +161,9 @@ class Merging:
         for steps, _ in self._folds:
             for step in steps:
                 step.runs = step.layer
+        if not self._folding:
+            for _, folded in self._folds:
+                folded.forget()
         for first, second, merged, passed in self._pairs:
             first.runs, second.runs = (merged, passed) if on else (first.layer, second.layer)
             if on:
@@ -180,7 +196,7 @@ def _follows(first: Step, second: Step) -> bool:
 
 
 def _foldable(steps: Sequence[Step]) -> Iterator[list[Step]]:
-    """Convolutions with what works in place on their tops, and can be in their kernels or runs with them."""
+    """Convolutions, with what works in place on their tops and can be in their kernels or runs with them."""
     for i, step in enumerate(steps):
         if not takes_more(step):
             continue
@@ -193,8 +209,7 @@ def _foldable(steps: Sequence[Step]) -> Iterator[list[Step]]:
             found.append(then)
             if relu:
                 break
-        if len(found) > 1:
-            yield found
+        yield found
 
 
 def _overwrite(steps: Sequence[Step]) -> None:
