@@ -2,8 +2,8 @@
 
 BatchNorm and Scale go into the kernels of the convolution before them. On the CPU, convolutions that Winograd's
 algorithm makes faster run by it, with the ReLU behind them, and write where a Concat wants their outputs; a 1×1
-convolution runs with the ReLU behind it, or with the depthwise convolution before it; the first of a net reads images as
-they are given; LRN runs in one pass.
+convolution runs with the ReLU behind it, or with the depthwise convolution before it; a net's first convolution reads
+images as they are given; LRN runs in one pass.
 """
 
 from __future__ import annotations
