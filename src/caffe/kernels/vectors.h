@@ -52,8 +52,8 @@ inline ALWAYS void each(const F& f) {
 
 // sums[row][v] += in[row][k] * kernels[k][v] over `channels`
 template <int R, int V>
-inline ALWAYS void add_products(const float* in, int64_t in_step, const float* kernels,
-                                                        int64_t channels, Vector (&sums)[R][V]) {
+inline ALWAYS void add_products(const float* in, int64_t in_step, const float* kernels, int64_t channels,
+                                Vector (&sums)[R][V]) {
   for (int64_t k = 0; k < channels; k++, kernels += V * LANES) {
     Vector kernel[V];
     each<V>([&](auto v) ALWAYS { kernel[v] = load(kernels + v * LANES); });
@@ -94,8 +94,7 @@ inline ALWAYS void begin(const float* bias, int64_t outputs, const float* to, in
 
 // Writes sums, or what ReLU makes of them, to rows `to_step` apart
 template <bool WHOLE, int R, int V>
-inline ALWAYS void finish(const Vector (&sums)[R][V], bool relu, float* to, int64_t to_step,
-                                                  int64_t outputs) {
+inline ALWAYS void finish(const Vector (&sums)[R][V], bool relu, float* to, int64_t to_step, int64_t outputs) {
   each<R>([&](auto r) ALWAYS {
     each<V>([&](auto v) ALWAYS {
       const Vector value = relu ? rectified(sums[r][v]) : sums[r][v];
@@ -126,6 +125,6 @@ inline int64_t panel_width(int64_t outputs) { return std::min<int64_t>(PANEL, ce
 
 }  // namespace
 
-// How many outputs lie together in the kernels that the functions below take, and what those of the last are a multiple of
+// How many outputs lie together in the kernels that the functions below take; the last may be fewer, whole vectors
 extern "C" int64_t panel() { return PANEL; }
 extern "C" int64_t lanes() { return LANES; }

@@ -174,7 +174,8 @@ int64_t winograd_scratch(const int64_t* shape, int64_t tiles, int64_t threads) {
 }
 
 // shape: images, height, width, channels, outputs, groups, pad, kernel size (3 or 5), floats between pixels of y.
-// kernels: groups x panels of outputs x points x channels of a group x the panel's width. tiles: the most a thread takes at a time
+// kernels: groups x panels of outputs x points x channels of a group x the panel's width. tiles: the most a thread takes
+// at a time
 void winograd(const float* x, const float* kernels, const float* bias, float* y, float* scratch, const int64_t* shape,
               int64_t relu, int64_t tiles, int64_t threads) {
   if (shape[7] == 3) run<Filter3>(convolution<Filter3>(shape), x, kernels, bias, relu, y, scratch, tiles, threads);
