@@ -52,11 +52,10 @@ class ReLU(TensorLayer):
         elif propagate_down[0]:
             y, memory = self._overwritten, top[0].diff_memory
             diff = top[0].diff_tensor.to(y.dtype)
-            if memory.exposed or memory.lent:
-                diff = torch.ops.aten.threshold_backward(diff, y, 0)
-            else:
-                torch.ops.aten.threshold_backward.grad_input(diff, y, 0, grad_input=diff)
-            bottom[0].bind_diff(diff)
+            apart = memory.exposed or memory.lent or diff.stride() != y.stride()
+            found = torch.empty_like(y) if apart else diff
+            torch.ops.aten.threshold_backward.grad_input(diff, y, 0, grad_input=found)
+            bottom[0].bind_diff(found)
 
     def check(self, *shapes: Shape) -> None:
         p = self.param.relu_param

@@ -119,6 +119,9 @@ def max_pool_with_mask(x: torch.Tensor, pool: Pool, regular: bool) -> tuple[torc
 def average_pool(x: torch.Tensor, pool: Pool, regular: bool) -> torch.Tensor:
     """The sum of each window over its size, which counts padding up to the padded input's end."""
     axes = len(pool.kernel)
+    whole = pool.kernel == tuple(x.shape[2:]) and not any(pool.pad)
+    if whole and not x.is_meta:  # for meta tensors, torch imports its compiler to run mean
+        return x.mean(tuple(range(2, 2 + axes)), keepdim=True)  # its backward changes no layout
     if axes == 1:
         flat = Pool((1, *pool.kernel), (1, *pool.stride), (0, *pool.pad), pool.ceil)
         return average_pool(x.unsqueeze(2), flat, regular).squeeze(2)
