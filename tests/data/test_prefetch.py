@@ -148,3 +148,33 @@ def test_a_forked_process_does_not_wait_for_locks_of_lost_threads() -> None:
     assert os.waitpid(child, 0)[1] == 0
     assert value(prefetcher) == 1
     prefetcher.close()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_collected_by_a_thread_of_its_own(threads: int) -> None:
+    """As the garbage collector may do: the source is open as long as a thread reads from it."""
+    held: list[Prefetcher] = []
+    go, closed = threading.Event(), threading.Event()
+    open_after: list[bool] = []
+
+    class Last(Numbers):
+        def load(self, job: int, allocate: Allocate) -> list[Any]:
+            if job >= 1:
+                assert go.wait(20)
+                held.clear()
+                time.sleep(0.02)
+                open_after.append(not closed.is_set())
+            return super().load(job, allocate)
+
+        def close(self) -> None:
+            closed.set()
+
+    held.append(Prefetcher(Last(), depth=4, threads=threads))
+    assert value(held[0]) == 0
+    go.set()
+    assert closed.wait(20)
+    assert open_after and all(open_after)
+    deadline = time.monotonic() + 20
+    while prefetching() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not prefetching()

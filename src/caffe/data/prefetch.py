@@ -81,7 +81,7 @@ class Prefetcher:
         self._crew: _Crew | None = None
         self._pid = os.getpid()
         self._state = source.state()
-        weakref.finalize(self, source.close)
+        self._ending = weakref.finalize(self, source.close)
 
     def take(self) -> list[torch.Tensor]:
         """The next batch, on the present device. Raises what its making raised."""
@@ -91,7 +91,7 @@ class Prefetcher:
             self.source.restore(self._state)
         if self._crew is None:
             self._crew = _Crew(self.source, self.depth, self.thread_count, runtime.device())
-            weakref.finalize(self, self._crew.stop)
+            self._at_end(self._crew.stop, self.source.close)
         batch, waited = self._crew.take()
         self.waited += waited
         self._state = batch.state
@@ -121,6 +121,12 @@ class Prefetcher:
         crew, self._crew = self._crew, None
         if crew is not None and self._pid == os.getpid():
             crew.stop()
+        self._at_end(self.source.close)
+
+    def _at_end(self, call: Callable[..., None], *args: Any) -> None:
+        """What is called when nobody holds this any more."""
+        self._ending.detach()
+        self._ending = weakref.finalize(self, call, *args)
 
 
 class _Crew:
@@ -136,9 +142,11 @@ class _Crew:
         self.reading = threading.Lock()
         """Held while the source is read, and by a process that forks."""
         self._stopped = False
+        self._then: Callable[[], None] | None = None
         self._pool = _Pool()
+        self._running = threads
         self._threads = [
-            threading.Thread(target=self._work, name=f"caffe-prefetch-{i}", daemon=True)
+            threading.Thread(target=self._run, name=f"caffe-prefetch-{i}", daemon=True)
             for i in range(threads)
         ]
         _crews.add(self)
@@ -160,20 +168,39 @@ class _Crew:
             self._changed.notify_all()
         return batch, time.perf_counter() - start
 
-    def stop(self) -> None:
+    def stop(self, then: Callable[[], None] | None = None) -> None:
+        """End the threads, and call ``then`` when they are through with what they read.
+
+        The garbage collector may call this in one of them, in the middle of a record: then the last calls it.
+        """
+        inside = threading.current_thread() in self._threads
         with self._changed:
             self._stopped = True
             self._queue.clear()
+            self._then = then if inside else None
             self._changed.notify_all()
+        if inside:
+            return
         for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join()
+            thread.join()
+        if then is not None:
+            then()
 
     def abandon(self) -> None:
         """In a forked process: the threads are not there, and a lock that one held would stay locked."""
         self._changed = threading.Condition()
         self._stopped = True
         self._threads = []
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            with self._changed:
+                self._running -= 1
+                then = self._then if self._running == 0 else None
+            if then is not None:
+                then()
 
     def _work(self) -> None:
         _yield_to_computing()
