@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from caffe.kernels import image, operations, pointwise, separable, winograd
+from caffe.kernels import operations, panels, separable, winograd
 
 TOLERANCE = 5e-6  # of the largest value; rounding alone gives some 2e-6
 
@@ -18,7 +18,7 @@ def images(*shape: int) -> torch.Tensor:
 
 
 def packed(weight: torch.Tensor, group: int = 1) -> torch.Tensor:
-    return pointwise.pack(weight) if weight.shape[2] == 1 else winograd.transform(weight, group)
+    return panels.pack_weight(weight) if weight.shape[2] == 1 else winograd.transform(weight, group)
 
 
 def agree(found: torch.Tensor, expected: torch.Tensor) -> bool:
@@ -93,7 +93,7 @@ def test_separable(
     weights = [images(channels, 1, size, size), images(outputs, channels, 1, 1)]
     y = F.conv2d(x.double(), weights[0].double(), biases[0].double(), stride, pad, groups=channels)
     y = F.conv2d(y.relu() if relu[0] else y, weights[1].double(), biases[1].double())
-    params = [separable.pack(weights[0]), biases[0], pointwise.pack(weights[1]), biases[1]]
+    params = [separable.pack(weights[0]), biases[0], panels.pack_weight(weights[1]), biases[1]]
     found = operations.separable(x, params, size, stride, pad, relu)
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert agree(found, y.relu() if relu[1] else y)
@@ -125,7 +125,7 @@ def test_image(
     x, bias, weight = images(*shape), images(outputs), images(outputs, shape[1], size, size)
     expected = F.conv2d(x.double(), weight.double(), bias.double(), stride, pad)
     given = x.contiguous(memory_format=layout)
-    found = operations.image(given, image.pack(weight), bias, size, stride, pad, relu)
+    found = operations.image(given, panels.pack_weight(weight), bias, size, stride, pad, relu)
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert agree(found, expected.relu() if relu else expected)
 

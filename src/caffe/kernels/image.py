@@ -6,15 +6,10 @@ import ctypes
 
 import torch
 
-from caffe.kernels import native, panels
+from caffe.kernels import native
 
 MOST_CHANNELS = 4
 MOST_SIZE = 7  # of the kernels: larger ones are no faster than oneDNN's
-
-
-def pack(weight: torch.Tensor) -> torch.Tensor:
-    """Kernels (outputs × channels × size × size) as :func:`convolve` takes them."""
-    return panels.pack(weight.flatten(1)[None, :, None])
 
 
 def convolve(
@@ -29,7 +24,7 @@ def convolve(
 ) -> None:
     """Write the convolution of x (N × C × H × W, in that order) into y (N × outputs × H′ × W′, in channels_last).
 
-    Both are float32. ``kernels`` are :func:`pack`'s, of ``size`` × ``size``.
+    Both are float32. ``kernels`` are :func:`.panels.pack_weight`'s, of ``size`` × ``size``.
     """
     library, threads = native.loaded(), torch.get_num_threads()
     shape = (ctypes.c_int64 * 9)(*x.shape, y.shape[1], size, stride, pad, y.stride(3))

@@ -19,7 +19,7 @@ def convolutions(
 ) -> torch.Tensor:
     """Convolutions of stride 1 side by side: their outputs joined along channels, in channels_last.
 
-    Of each: x (N × C × H × W, float32), the kernels as :mod:`.winograd` (sizes 3 and 5) or :mod:`.pointwise` (1) packs
+    Of each: x (N × C × H × W, float32), the kernels as :mod:`.winograd` (sizes 3 and 5) or :mod:`.panels` (1) packs
     them, the bias (outputs), the kernels' size, the pad, whether a ReLU is behind it.
     """
     found: torch.Tensor = torch.ops.caffe.convolutions(x, kernels, bias, sizes, pads, relu)
@@ -32,7 +32,7 @@ def separable(
     """A depthwise convolution and the 1×1 convolution behind it, in channels_last.
 
     x (N × C × H × W, float32); ``params``: the depthwise kernels as :mod:`.separable` packs them, their bias (C), the
-    others as :mod:`.pointwise` packs them, their bias (outputs). ``relu``: whether one is behind the first, the second.
+    others as :mod:`.panels` packs them, their bias (outputs). ``relu``: whether one is behind the first, the second.
     """
     found: torch.Tensor = torch.ops.caffe.separable(x, params, size, stride, pad, relu)
     return found
@@ -43,7 +43,7 @@ def image(
 ) -> torch.Tensor:
     """A convolution of few channels: x (N × C × H × W, float32, best in that order) to channels_last.
 
-    ``kernels`` as :mod:`.image` packs them, bias (outputs); ``relu``: whether one is behind it.
+    ``kernels`` as :mod:`.panels` packs them, bias (outputs); ``relu``: whether one is behind it.
     """
     found: torch.Tensor = torch.ops.caffe.image(x, kernels, bias, size, stride, pad, relu)
     return found

@@ -17,3 +17,8 @@ def pack(values: torch.Tensor) -> torch.Tensor:
         whole = F.pad(part, (0, 0, 0, 0, 0, -part.shape[1] % lanes))
         parts.append(whole.permute(0, 2, 3, 1).flatten(1))
     return torch.cat(parts, 1).float()
+
+
+def pack_weight(weight: torch.Tensor) -> torch.Tensor:
+    """Plain kernels (outputs × channels × size × size) of one group."""
+    return pack(weight.flatten(1)[None, :, None])

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from caffe.kernels import native, panels
+from caffe.kernels import native
 
 _PIXELS = 96  # that a thread takes at a time
-
-
-def pack(weight: torch.Tensor) -> torch.Tensor:
-    """Kernels (outputs × channels × 1 × 1) as :func:`convolve` takes them."""
-    return panels.pack(weight.flatten(1)[None, :, None])
 
 
 def convolve(
@@ -23,7 +18,7 @@ def convolve(
 ) -> None:
     """Write kernels · x + bias into y (N × outputs × H × W; some channels of a wider one, maybe).
 
-    Both are float32 in channels_last. ``kernels`` are :func:`pack`'s.
+    Both are float32 in channels_last. ``kernels`` are :func:`.panels.pack_weight`'s.
     """
     n, c, h, w = x.shape
     threads = torch.get_num_threads()

@@ -34,8 +34,8 @@ def convolve(
     """Write the convolutions of x (N × C × H × W) into y (N × outputs × H′ × W′).
 
     Both are float32 in channels_last. ``params``: the depthwise kernels, of ``size`` × ``size``, as :func:`pack` gives
-    them, their bias, the others as :func:`.pointwise.pack` gives them, their bias. ``relu`` says which of the two has
-    one behind it.
+    them, their bias, the others as :func:`.panels.pack_weight` gives them, their bias. ``relu`` says which of the two
+    has one behind it.
     """
     library, threads = native.loaded(), torch.get_num_threads()
     n, c, h, w = x.shape

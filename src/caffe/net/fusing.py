@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 
 from caffe import runtime
 from caffe.blob import Blob
-from caffe.kernels import image, native, operations, pointwise, separable, winograd
+from caffe.kernels import image, native, operations, panels, separable, winograd
 from caffe.layers.activation.relu import ReLU
 from caffe.layers.normalization.lrn import LRN
 from caffe.layers.utility.concat import Concat
@@ -102,7 +102,7 @@ class Branch:
     def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
         """Kernels and bias as the kernel of ours takes them."""
         weight, bias = self.plain(own)
-        packed = pointwise.pack(weight) if self.size == 1 else winograd.transform(weight, self.group)
+        packed = panels.pack_weight(weight) if self.size == 1 else winograd.transform(weight, self.group)
         return [packed, bias]
 
 
@@ -182,7 +182,7 @@ class OfImage:
 
     def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
         weight, bias = self.branch.plain(own)
-        return [image.pack(weight), bias]
+        return [panels.pack_weight(weight), bias]
 
     def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
         window = self.branch.layer.window
@@ -233,11 +233,14 @@ def plan(steps: Sequence[Step], visible: set[int]) -> list[Fused]:
             behind = _behind(steps, places[-1], readers, visible)
             relu = behind is not None and type(behind.layer) is ReLU and behind.layer.plain
             branch = Branch(folded, places[-1] + 1 if relu else None)
-            if ours and _is_depthwise(branch):
+            kernel = _kernel_for(branch) if ours else None
+            if kernel is not None and native.library() is None:
+                kernel = None
+            if kernel == "depthwise":
                 depthwise[branch.places[-1]] = branch
-            elif ours and _is_of_image(branch):
+            elif kernel == "image":
                 found.append(OfImage(branch))
-            elif ours and _is_ours(branch):
+            elif kernel == "product":
                 branches[branch.places[-1]] = branch
             elif len(places) > 1:
                 found.append(folded)
@@ -280,30 +283,20 @@ def _chain(steps: Sequence[Step], place: int, readers: Counter[int], visible: se
     return found
 
 
-def _is_ours(branch: Branch) -> bool:
-    """Whether Winograd's or the 1×1 kernel can run it, and is there."""
-    if not _is_square(branch) or branch.layer.window.stride[0] != 1:
-        return False
-    pad = branch.layer.window.pad[0]
-    if branch.size == 1:
-        return branch.group == 1 and pad == 0 and native.library() is not None
-    fits = winograd.fits(branch.folded.bottoms[0].shape, branch.layer.blobs[0].shape, branch.group, pad)
-    return fits and native.library() is not None
-
-
-def _is_depthwise(branch: Branch) -> bool:
-    """Whether it is a convolution of each channel by itself that a kernel of ours can run, and is there."""
-    channels = branch.folded.bottoms[0].shape[1]
-    if not _is_square(branch) or channels == 1 or branch.group != channels:
-        return False
-    return branch.layer.blobs[0].shape[0] == channels and native.library() is not None
-
-
-def _is_of_image(branch: Branch) -> bool:
-    """Whether it is a convolution of few channels that a kernel of ours can run, and is there."""
-    if not _is_square(branch) or branch.group != 1 or branch.size > image.MOST_SIZE:
-        return False
-    return branch.folded.bottoms[0].shape[1] <= image.MOST_CHANNELS and native.library() is not None
+def _kernel_for(branch: Branch) -> Literal["depthwise", "image", "product"] | None:
+    """Which kernel of ours can run it: of each channel by itself, of few channels, Winograd's or the 1×1."""
+    if not _is_square(branch):
+        return None
+    x, weight, window = branch.folded.bottoms[0].shape, branch.layer.blobs[0].shape, branch.layer.window
+    channels, group, pad = x[1], branch.group, window.pad[0]
+    if group == channels == weight[0] and channels > 1:
+        return "depthwise"
+    if group == 1 and branch.size <= image.MOST_SIZE and channels <= image.MOST_CHANNELS:
+        return "image"
+    if window.stride[0] != 1:
+        return None
+    fits = group == 1 and pad == 0 if branch.size == 1 else winograd.fits(x, weight, group, pad)
+    return "product" if fits else None
 
 
 def _is_square(branch: Branch) -> bool:
