@@ -88,6 +88,24 @@ def test_dropout_keeps_the_mean_in_training() -> None:
     assert np.array_equal(gradients(built, 1)[0], y)
 
 
+@pytest.mark.parametrize("ratio", [0, 0.001, 0.75, 0.99999])
+def test_dropout_keeps_its_share(ratio: float) -> None:
+    caffe.set_random_seed(5)
+    _, [y] = forward(f'type: "Dropout" dropout_param {{ dropout_ratio: {ratio} }}', np.ones((200, 500)))
+    deviation = (ratio * (1 - ratio) / y.size) ** 0.5
+    assert (y == 0).mean() == pytest.approx(ratio, abs=5 * deviation)
+    assert y[y > 0] == pytest.approx(1 / (1 - np.float32(ratio)), rel=1e-5)
+
+
+def test_dropout_draws_from_the_seed() -> None:
+    def drawn(seed: int) -> np.ndarray:
+        caffe.set_random_seed(seed)
+        return forward('type: "Dropout"', np.ones((30, 40)))[1][0]
+
+    assert np.array_equal(drawn(7), drawn(7))
+    assert 0.4 < (drawn(7) == drawn(8)).mean() < 0.6
+
+
 def test_dropout_of_forks() -> None:
     ones = np.ones((50, 60))
     _, [y] = forward('type: "Dropout" dropout_param { dropout_ratio: 0.25 scale_train: false }', ones)

@@ -186,3 +186,13 @@ def test_regions_are_rounded_as_c_rounds() -> None:
         [x, np.array([[0, 0, 0, below, 0.5]])],
     )
     assert tops[0].item() == 4
+
+
+def test_dense_block_drops_less_than_all() -> None:
+    text = (
+        'type: "DenseBlock" denseblock_param {{ numTransition: 1 growthRate: 2'
+        " use_dropout: true dropout_amount: {} }}"
+    )
+    with pytest.raises(LayerError, match="dropout_amount.* must be at least 0 and below 1; got 1"):
+        make_layer(text.format(1), (2, 3, 5, 4))
+    make_layer(text.format(0.5), (2, 3, 5, 4))

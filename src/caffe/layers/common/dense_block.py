@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe.blob import Shape
+from caffe.layers.activation.dropout import dropout
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import BlobSpec, TensorLayer
 
@@ -28,6 +29,10 @@ class DenseBlock(TensorLayer):
         p = self.param.denseblock_param
         if p.use_BC:
             raise self.error("blocks with bottlenecks are not supported", field="use_BC")
+        if p.use_dropout and not 0 <= p.dropout_amount < 1:
+            raise self.error(
+                f"must be at least 0 and below 1; got {p.dropout_amount:g}", field="dropout_amount"
+            )
         for field in ("numTransition", "growthRate"):
             if getattr(p, field) < 1:
                 raise self.error(f"must be given and at least 1; got {getattr(p, field)}", field=field)
@@ -68,7 +73,7 @@ class DenseBlock(TensorLayer):
             )
             new = F.conv2d(F.relu(normal), kernels[t], padding=(p.pad_h, p.pad_w))
             if p.use_dropout and train:
-                new = F.dropout(new, p.dropout_amount)
+                new = dropout(new, p.dropout_amount)
             x = torch.cat([x, new], 1)
         if train and not x.is_meta:
             with torch.no_grad():
