@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from functools import partial
 
 import pytest
 import torch
@@ -76,6 +77,8 @@ def test_side_by_side(kernels: ctypes.CDLL) -> None:
         ((3, 16, 6, 5), 64, 3, 1, 0),
         ((2, 35, 8, 11), 48, 5, 1, 2),
         ((2, 5, 10, 3), 9, 4, 3, 2),
+        ((1, 19, 12, 37), 20, 3, 1, 2),
+        ((2, 6, 4, 21), 11, 16, 2, 9),
         ((1, 18, 2, 1), 7, 3, 2, 3),
     ],
 )
@@ -128,6 +131,69 @@ def test_image(
     found = operations.image(given, panels.pack_weight(weight), bias, size, stride, pad, relu)
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert agree(found, expected.relu() if relu else expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_chain_of_parts(kernels: ctypes.CDLL, request: pytest.FixtureRequest, threads: int) -> None:
+    request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
+    torch.set_num_threads(threads)
+    x, params = images(2, 6, 11, 15), []
+    for channels, outputs in ((6, 9), (9, 13)):
+        weights = [images(channels, 1, 3, 3), images(outputs, channels, 1, 1)]
+        biases = [images(channels), images(outputs)]
+        params.append([separable.pack(weights[0]), biases[0], panels.pack_weight(weights[1]), biases[1]])
+    expected = operations.separable(x, params[0], 3, 2, 1, [True, False])
+    expected = operations.separable(expected, params[1], 3, 1, 1, [False, True])
+    found = operations.chain(
+        x, [*params[0], *params[1]], [3, 2, 1, 3, 1, 1], [True, False, False, True], False
+    )
+    assert torch.equal(found, expected)
+
+
+SMALL = [(7, 3, 1, 1), (35, 3, 2, 1), (18, 5, 1, 2)]  # outputs, size, stride, pad
+LARGE = [(66, 3, 2, 0), (20, 3, 1, 3), (17, 4, 3, 1), (9, 3, 2, 1)]
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "windows", "of_image"),
+    [
+        ((3, 5, 13, 10), SMALL, False),
+        ((1, 17, 29, 25), SMALL[::-1], False),
+        ((4, 16, 9, 12), SMALL[:1], False),
+        ((9, 6, 33, 38), LARGE, False),
+        ((2, 3, 31, 29), SMALL, True),
+        ((1, 4, 47, 40), LARGE, True),
+        ((5, 1, 11, 8), SMALL[1:2], True),
+    ],
+)
+def test_chain(
+    kernels: ctypes.CDLL,
+    shape: tuple[int, ...],
+    windows: list[tuple[int, int, int, int]],
+    of_image: bool,
+    relu: bool,
+) -> None:
+    x, channels = images(*shape), shape[1]
+    expected, params, relus = x.double(), [], []
+    for i, (outputs, size, stride, pad) in enumerate(windows):
+        if of_image and i == 0:
+            weight, bias = images(outputs, channels, size, size), images(outputs)
+            expected = F.conv2d(expected, weight.double(), bias.double(), stride, pad)
+            params += [panels.pack_weight(weight), bias]
+        else:
+            weights = [images(channels, 1, size, size), images(outputs, channels, 1, 1)]
+            biases = [images(channels), images(outputs)]
+            expected = F.conv2d(expected, weights[0].double(), biases[0].double(), stride, pad, 1, channels)
+            expected = expected if relu else expected.relu()
+            expected = F.conv2d(expected, weights[1].double(), biases[1].double())
+            params += [separable.pack(weights[0]), biases[0], panels.pack_weight(weights[1]), biases[1]]
+        expected = expected.relu() if relu else expected
+        channels, relus = outputs, [*relus, not relu, relu]
+    sides = [side for _, *window in windows for side in window]
+    found = operations.chain(x, params, sides, relus, of_image)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert agree(found, expected)
 
 
 def test_not_a_number_stays(kernels: ctypes.CDLL) -> None:

@@ -193,6 +193,6 @@ def test_dense_block_drops_less_than_all() -> None:
         'type: "DenseBlock" denseblock_param {{ numTransition: 1 growthRate: 2'
         " use_dropout: true dropout_amount: {} }}"
     )
-    with pytest.raises(LayerError, match="dropout_amount.* must be at least 0 and below 1; got 1"):
+    with pytest.raises(LayerError, match=r"dropout_amount.* must be at least 0 and below 1; got 1"):
         make_layer(text.format(1), (2, 3, 5, 4))
     make_layer(text.format(0.5), (2, 3, 5, 4))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 import caffe
 from caffe import layers as L
@@ -108,6 +110,25 @@ def build_separable() -> caffe.Net:
     return net
 
 
+def build_chain() -> caffe.Net:
+    xavier = dict(weight_filler=dict(type="xavier"), bias_filler=dict(type="gaussian"))
+    n = caffe.NetSpec()
+    n.data = L.Input(shape=dict(dim=[3, 3, 67, 121]))
+    n.first = L.Convolution(n.data, kernel_size=3, stride=2, pad=1, num_output=20, **xavier)
+    x = L.ReLU(n.first, in_place=True)
+    n.first_relu = x
+    channels = 20
+    for i, (outputs, stride) in enumerate([(18, 1), (33, 1), (300, 2), (250, 1), (21, 2)]):
+        three = dict(kernel_size=3, stride=stride, pad=1, num_output=channels, group=channels)
+        n[f"dw{i}"] = L.Convolution(x, **three, **xavier)
+        n[f"sep{i}"] = L.Convolution(n[f"dw{i}"], kernel_size=1, num_output=outputs, **xavier)
+        n[f"relu{i}"] = x = L.ReLU(n[f"sep{i}"], in_place=True)
+        channels = outputs
+    net = caffe.Net(n, caffe.TEST)
+    net.blobs["data"].data[...] = np.random.default_rng(4).normal(size=(3, 3, 67, 121))
+    return net
+
+
 JOINED = ["one", "one_relu", "three", "bn", "scale", "three_relu", "five", "five_relu", "joined"]
 
 
@@ -136,13 +157,44 @@ def test_depthwise_convolutions_and_those_of_images() -> None:
     )
 
 
+@pytest.mark.skipif(native.library() is None, reason="there is no C++ compiler that can build the kernels")
+def test_what_runs_row_by_row() -> None:
+    def names(*numbers: int) -> list[str]:
+        return [f"{kind}{i}" for i in numbers for kind in ("dw", "sep", "relu")]
+
+    net, first = build_chain(), ["first", "first_relu"]
+    # 3 has too many kernels to be in a cache with the others, 4 has few on small maps
+    assert planned(net) == [[*first, *names(0, 1, 2)], names(3), names(4)]
+    assert planned(net, "sep0") == [[*first, *names(0)], names(1, 2), names(3), names(4)]
+
+
+@pytest.mark.skipif(native.library() is None, reason="there is no C++ compiler that can build the kernels")
+def test_row_by_row_where_each_thread_has_images(request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
+    counts = []
+    for threads in (1, 2, 3, 8):
+        torch.set_num_threads(threads)
+        counts.append(len(planned(build_chain())))
+    assert counts == [3, 3, 3, 6]  # of operations, for three images
+
+
+@pytest.mark.skipif(native.library() is None, reason="there is no C++ compiler that can build the kernels")
+@pytest.mark.parametrize(("size", "fused"), [(16, True), (17, False)])
+def test_large_depthwise_kernels(size: int, fused: bool) -> None:
+    n = caffe.NetSpec()
+    n.data = L.Input(shape=dict(dim=[2, 5, 21, 18]))
+    n.dw = L.Convolution(n.data, kernel_size=size, num_output=5, group=5)
+    n.sep = L.Convolution(n.dw, kernel_size=1, num_output=7)
+    assert planned(caffe.Net(n, caffe.TEST)) == ([["dw", "sep"]] if fused else [])
+
+
 def test_not_in_mixed_precision(request: pytest.FixtureRequest) -> None:
     request.addfinalizer(lambda: caffe.set_amp(None))
     caffe.set_amp("bf16")
     assert planned(build_inception()) == [["three", "bn", "scale"]]
 
 
-@pytest.mark.parametrize("build", [build, build_inception, build_separable])
+@pytest.mark.parametrize("build", [build, build_inception, build_separable, build_chain])
 def test_same_values(build: Callable[[], caffe.Net]) -> None:
     net = build()
     expected = {name: blob.data.copy() for name, blob in net.blobs.items() if net.forward()}

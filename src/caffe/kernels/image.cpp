@@ -3,7 +3,7 @@
 namespace {
 
 struct Image {
-  int64_t images, channels, height, width, outputs, size, stride, pad, y_step;
+  int64_t channels, height, width, outputs, size, stride, pad, y_step, out_height, out_width;
 };
 
 // Rows of all channels that a row of outputs is made of
@@ -42,34 +42,43 @@ inline Rows padded(const Image& m, const float* x, int64_t top, float* scratch) 
   return {scratch, width, m.size * width};
 }
 
+inline int64_t image_floats(const Image& m) { return m.channels * m.size * (m.width + 2 * m.pad); }
+
+// A row of outputs of one image. `scratch` holds image_floats
+inline void image_row(const Image& m, const float* x, int64_t row, const float* kernels, const float* bias, bool relu,
+                      float* y, float* scratch) {
+  const int64_t top = row * m.stride - m.pad;
+  const Rows rows =
+      m.pad ? padded(m, x, top, scratch) : Rows{x + top * m.width, m.width, m.height * m.width};
+  for (int64_t o = 0; o < m.outputs; o += PANEL)
+    for_panel<Windows>(m.out_width, m.outputs - o, m, rows, kernels + o * m.channels * m.size * m.size, bias + o, relu,
+                       y + o, m.outputs - o);
+}
+
+// shape: channels, height, width, outputs, size, stride and pad of the kernels, floats between pixels of y
+inline Image image_of(const int64_t* shape) {
+  const int64_t size = shape[4], stride = shape[5], pad = shape[6];
+  const int64_t out_height = (shape[1] + 2 * pad - size) / stride + 1;
+  const int64_t out_width = (shape[2] + 2 * pad - size) / stride + 1;
+  return {shape[0], shape[1], shape[2], shape[3], size, stride, pad, shape[7], out_height, out_width};
+}
+
 }  // namespace
 
 extern "C" {
 
 // How many floats `scratch` must hold
-int64_t image_scratch(const int64_t* shape, int64_t threads) {
-  return threads * shape[1] * shape[5] * (shape[3] + 2 * shape[7]);
-}
+int64_t image_scratch(const int64_t* shape, int64_t threads) { return threads * image_floats(image_of(shape + 1)); }
 
 // shape: images, channels, height, width, outputs, size, stride and pad of the kernels, floats between pixels of y.
 // kernels: panels of outputs x channels x size x size x the panel's width
 void image(const float* x, const float* kernels, const float* bias, float* y, float* scratch, const int64_t* shape,
            int64_t relu, int64_t threads) {
-  const Image m = {shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6], shape[7], shape[8]};
-  const int64_t out_height = (m.height + 2 * m.pad - m.size) / m.stride + 1;
-  const int64_t out_width = (m.width + 2 * m.pad - m.size) / m.stride + 1;
-  const int64_t products = m.channels * m.size * m.size;
+  const Image m = image_of(shape + 1);
 #pragma omp parallel for schedule(static) num_threads(threads)
-  for (int64_t row = 0; row < m.images * out_height; row++) {
-    const float* from = x + row / out_height * m.channels * m.height * m.width;
-    const int64_t top = row % out_height * m.stride - m.pad;
-    const Rows rows = m.pad ? padded(m, from, top, scratch + thread_number() * image_scratch(shape, 1))
-                            : Rows{from + top * m.width, m.width, m.height * m.width};
-    float* to = y + row * out_width * m.y_step;
-    for (int64_t o = 0; o < m.outputs; o += PANEL)
-      for_panel<Windows>(out_width, m.outputs - o, m, rows, kernels + o * products, bias + o, bool(relu), to + o,
-                         m.outputs - o);
-  }
+  for (int64_t row = 0; row < shape[0] * m.out_height; row++)
+    image_row(m, x + row / m.out_height * m.channels * m.height * m.width, row % m.out_height, kernels, bias, relu,
+              y + row * m.out_width * m.y_step, scratch + thread_number() * image_floats(m));
 }
 
 }

@@ -9,11 +9,19 @@ from pathlib import Path
 from caffe import logs
 from caffe.kernels import transforms
 
-_SOURCES = ("vectors.h", "winograd.cpp", "pointwise.cpp", "separable.cpp", "image.cpp", "lrn.cpp")
+_SOURCES = (
+    "vectors.h",
+    "winograd.cpp",
+    "pointwise.cpp",
+    "separable.cpp",
+    "image.cpp",
+    "chain.cpp",
+    "lrn.cpp",
+)
 FLAGS = ("-ffp-contract=fast", "-ftree-vectorize", "-fno-math-errno")
 
 _INTEGER, _FLOAT, _POINTER = ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
-_SHAPE = ctypes.POINTER(_INTEGER)
+_SHAPE, _POINTERS = ctypes.POINTER(_INTEGER), ctypes.POINTER(_POINTER)
 _FUNCTIONS = {
     "panel": (_INTEGER, []),
     "lanes": (_INTEGER, []),
@@ -24,6 +32,8 @@ _FUNCTIONS = {
     "separable": (None, [*[_POINTER] * 7, _SHAPE, *[_INTEGER] * 4]),
     "image_scratch": (_INTEGER, [_SHAPE, _INTEGER]),
     "image": (None, [*[_POINTER] * 5, _SHAPE, *[_INTEGER] * 2]),
+    "chain_scratch": (_INTEGER, [_POINTERS, _SHAPE, *[_INTEGER] * 2]),
+    "chain": (None, [_POINTER, _POINTERS, *[_POINTER] * 2, _SHAPE, *[_INTEGER] * 3]),
     "lrn_scratch": (_INTEGER, [*[_INTEGER] * 3]),
     "lrn": (None, [*[_POINTER] * 3, *[_INTEGER] * 3, _FLOAT, _FLOAT, _INTEGER]),
 }

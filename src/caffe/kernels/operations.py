@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from caffe.kernels import chain as chain_kernels
 from caffe.kernels import image as image_kernels
 from caffe.kernels import native, pointwise, winograd
 from caffe.kernels import separable as separable_kernels
@@ -49,6 +50,18 @@ def image(
     return found
 
 
+def chain(
+    x: torch.Tensor, params: Tensors, windows: Numbers, relu: Sequence[bool], of_image: bool
+) -> torch.Tensor:
+    """What :func:`separable` makes one after the other, the first of :func:`image`'s output with ``of_image``.
+
+    x (N × C × H × W, float32); ``params``: all of theirs; ``windows``: size, stride and pad of each; ``relu``: two for
+    each, image's the second.
+    """
+    found: torch.Tensor = torch.ops.caffe.chain(x, params, windows, relu, of_image)
+    return found
+
+
 def lrn(x: torch.Tensor, size: int, alpha: float, k: float) -> torch.Tensor:
     """x · (k + alpha · Σ x²)^−0.75 over ``size`` channels, for x (N × C × H × W, float32), in channels_last."""
     found: torch.Tensor = torch.ops.caffe.lrn(x, size, alpha, k)
@@ -78,8 +91,14 @@ def _convolutions(
 
 
 def _top(x: torch.Tensor, outputs: int, size: int, stride: int, pad: int) -> torch.Tensor:
-    sides = ((side + 2 * pad - size) // stride + 1 for side in x.shape[2:])
-    shape = (x.shape[0], outputs, *sides)
+    return _new(x, _shape(x.shape, outputs, size, stride, pad))
+
+
+def _shape(bottom: Numbers, outputs: int, size: int, stride: int, pad: int) -> tuple[int, ...]:
+    return bottom[0], outputs, *((side + 2 * pad - size) // stride + 1 for side in bottom[2:])
+
+
+def _new(x: torch.Tensor, shape: Numbers) -> torch.Tensor:
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
@@ -118,6 +137,25 @@ def _image(
     return y
 
 
+def _chain_top(
+    x: torch.Tensor, params: Tensors, windows: Numbers, relu: object, of_image: bool
+) -> torch.Tensor:
+    shape: Numbers = x.shape
+    for i in range(len(windows) // 3):
+        bias = params[4 * i + 3 - 2 * of_image]
+        shape = _shape(shape, len(bias), *windows[3 * i : 3 * i + 3])
+    return _new(x, shape)
+
+
+def _chain(
+    x: torch.Tensor, params: Tensors, windows: Numbers, relu: Sequence[bool], of_image: bool
+) -> torch.Tensor:
+    y = _chain_top(x, params, windows, relu, of_image)
+    x = x.contiguous(memory_format=torch.contiguous_format if of_image else torch.channels_last)
+    chain_kernels.convolve(x, params, y, windows, relu, of_image)
+    return y
+
+
 def _lrn(x: torch.Tensor, size: int, alpha: float, k: float) -> torch.Tensor:
     x = x.contiguous(memory_format=torch.channels_last)
     y = torch.empty_like(x)
@@ -138,6 +176,7 @@ _OPERATIONS.define(
 _OPERATIONS.define(
     "image(Tensor x, Tensor kernels, Tensor bias, int size, int stride, int pad, bool relu) -> Tensor"
 )
+_OPERATIONS.define("chain(Tensor x, Tensor[] params, int[] windows, bool[] relu, bool of_image) -> Tensor")
 _OPERATIONS.define("lrn(Tensor x, int size, float alpha, float k) -> Tensor")
 _OPERATIONS.impl("convolutions", _convolutions, "CPU")
 _OPERATIONS.impl("convolutions", _joint_top, "Meta")
@@ -145,6 +184,8 @@ _OPERATIONS.impl("separable", _separable, "CPU")
 _OPERATIONS.impl("separable", _separable_top, "Meta")
 _OPERATIONS.impl("image", _image, "CPU")
 _OPERATIONS.impl("image", _image_top, "Meta")
+_OPERATIONS.impl("chain", _chain, "CPU")
+_OPERATIONS.impl("chain", _chain_top, "Meta")
 _OPERATIONS.impl("lrn", _lrn, "CPU")
 _OPERATIONS.impl(
     "lrn", lambda x, size, alpha, k: torch.empty_like(x, memory_format=torch.channels_last), "Meta"

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from caffe.kernels import native
 
+MOST_SIZE = 16  # of the depthwise kernels
 _PIXELS = 192  # that a thread takes at a time, at least a row
 
 

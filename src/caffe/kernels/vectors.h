@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <utility>
+#include <vector>
 #ifdef _OPENMP
 #include <omp.h>
 #endif

@@ -20,7 +20,7 @@ from caffe.kernels.image import MOST_CHANNELS
 from caffe.layers.activation.relu import ReLU
 from caffe.memory import Memory
 from caffe.net import fusing
-from caffe.net.fusing import Fused
+from caffe.net.fused import Fused
 from caffe.net.loss import Loss, total
 from caffe.precision import autocast
 from caffe.tensor_layer import TensorLayer

@@ -3,217 +3,27 @@
 BatchNorm and Scale go into the kernels of the convolution before them. On the CPU, convolutions that Winograd's
 algorithm makes faster run by it, with the ReLU behind them, and write where a Concat wants their outputs; a 1×1
 convolution runs with the ReLU behind it, or with the depthwise convolution before it; a net's first convolution reads
-images as they are given; LRN runs in one pass.
+images as they are given; where such convolutions follow each other on large maps, they run row by row; LRN runs in one
+pass.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 
 from caffe import runtime
-from caffe.blob import Blob
-from caffe.kernels import image, native, operations, panels, separable, winograd
+from caffe.kernels import chain, image, native, separable, winograd
 from caffe.layers.activation.relu import ReLU
 from caffe.layers.normalization.lrn import LRN
 from caffe.layers.utility.concat import Concat
 from caffe.layers.vision.convolution import Convolution
-from caffe.net.folding import fold, goes_into, takes_more
+from caffe.net.folding import goes_into, takes_more
+from caffe.net.fused import Branch, Chained, Folded, Fused, Joined, Link, Normalized, OfImage, Separable
 from caffe.net.wiring import Step
-
-Tensors = Sequence[torch.Tensor]
-
-
-class Fused(Protocol):
-    """Layers run as one operation, in the place of the last of them."""
-
-    @property
-    def places(self) -> Sequence[int]:
-        """Their places in the net, in order."""
-
-    @property
-    def bottoms(self) -> Sequence[Blob]:
-        """The blobs it takes."""
-
-    def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
-        """Its parameters, from those of the layers at its places."""
-
-    def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
-        """The top of the last layer."""
-
-
-@dataclass(frozen=True)
-class Folded:
-    """A convolution with the BatchNorm and Scale behind it in its kernels."""
-
-    steps: Sequence[Step]
-    places: Sequence[int]
-
-    @property
-    def bottoms(self) -> Sequence[Blob]:
-        return self.steps[0].bottom
-
-    def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
-        return fold([step.layer for step in self.steps], own)
-
-    def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
-        layer = self.steps[0].layer
-        found: torch.Tensor = layer.tops(bottoms, params)[0]  # type: ignore[attr-defined]
-        return found
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A :class:`Folded` convolution, the ReLU behind it if there is one, by a kernel of ours."""
-
-    folded: Folded
-    relu: int | None
-    """Its place."""
-
-    @property
-    def places(self) -> Sequence[int]:
-        return self.folded.places if self.relu is None else [*self.folded.places, self.relu]
-
-    @property
-    def layer(self) -> Convolution:
-        layer = self.folded.steps[0].layer
-        if not isinstance(layer, Convolution):
-            raise TypeError(f"{layer} is no convolution")
-        return layer
-
-    @property
-    def size(self) -> int:
-        """Of its kernels, which are squares."""
-        return self.layer.window.kernel[0]
-
-    @property
-    def group(self) -> int:
-        return self.layer.groups(self.folded.bottoms[0].shape[1])
-
-    def plain(self, own: Sequence[Tensors]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Kernels and bias."""
-        weight, *bias = self.folded.params(own[: len(self.folded.places)])
-        return weight, bias[0] if bias else weight.new_zeros(len(weight))
-
-    def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
-        """Kernels and bias as the kernel of ours takes them."""
-        weight, bias = self.plain(own)
-        packed = panels.pack_weight(weight) if self.size == 1 else winograd.transform(weight, self.group)
-        return [packed, bias]
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Convolutions by kernels of ours, side by side in one blob: those of a Concat, or just one."""
-
-    branches: Sequence[Branch]
-    concat: int | None = None
-    """The Concat's place."""
-
-    @property
-    def places(self) -> Sequence[int]:
-        found = sorted(k for branch in self.branches for k in branch.places)
-        return found if self.concat is None else [*found, self.concat]
-
-    @property
-    def bottoms(self) -> Sequence[Blob]:
-        return [branch.folded.bottoms[0] for branch in self.branches]
-
-    def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
-        at = dict(zip(self.places, own))
-        return [x for branch in self.branches for x in branch.params([at[k] for k in branch.places])]
-
-    def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
-        layers = [branch.layer for branch in self.branches]
-        return operations.convolutions(
-            bottoms,
-            params[0::2],
-            params[1::2],
-            [branch.size for branch in self.branches],
-            [layer.window.pad[0] for layer in layers],
-            [branch.relu is not None for branch in self.branches],
-        )
-
-
-@dataclass(frozen=True)
-class Separable:
-    """A depthwise convolution and the 1×1 convolution behind it."""
-
-    first: Branch
-    second: Branch
-
-    @property
-    def places(self) -> Sequence[int]:
-        return [*self.first.places, *self.second.places]
-
-    @property
-    def bottoms(self) -> Sequence[Blob]:
-        return self.first.folded.bottoms
-
-    def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
-        weight, bias = self.first.plain(own)
-        return [separable.pack(weight), bias, *self.second.params(own[len(self.first.places) :])]
-
-    def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
-        window = self.first.layer.window
-        relu = [branch.relu is not None for branch in (self.first, self.second)]
-        return operations.separable(
-            bottoms[0], params, window.kernel[0], window.stride[0], window.pad[0], relu
-        )
-
-
-@dataclass(frozen=True)
-class OfImage:
-    """A convolution of few channels."""
-
-    branch: Branch
-
-    @property
-    def places(self) -> Sequence[int]:
-        return self.branch.places
-
-    @property
-    def bottoms(self) -> Sequence[Blob]:
-        return self.branch.folded.bottoms
-
-    def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
-        weight, bias = self.branch.plain(own)
-        return [panels.pack_weight(weight), bias]
-
-    def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
-        window = self.branch.layer.window
-        kernels, bias = params
-        relu = self.branch.relu is not None
-        return operations.image(
-            bottoms[0], kernels, bias, window.kernel[0], window.stride[0], window.pad[0], relu
-        )
-
-
-@dataclass(frozen=True)
-class Normalized:
-    """An LRN across channels."""
-
-    step: Step
-    place: int
-
-    @property
-    def places(self) -> Sequence[int]:
-        return [self.place]
-
-    @property
-    def bottoms(self) -> Sequence[Blob]:
-        return self.step.bottom
-
-    def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
-        return []
-
-    def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
-        p = self.step.layer.param.lrn_param
-        return operations.lrn(bottoms[0], p.local_size, p.alpha / p.local_size, p.k)
 
 
 def plan(steps: Sequence[Step], visible: set[int]) -> list[Fused]:
@@ -228,7 +38,7 @@ def plan(steps: Sequence[Step], visible: set[int]) -> list[Fused]:
     depthwise: dict[int, Branch] = {}  # likewise
     for i, step in enumerate(steps):
         if takes_more(step):
-            places = _chain(steps, i, readers, visible)
+            places = _into_kernels(steps, i, readers, visible)
             folded = Folded([steps[k] for k in places], places)
             behind = _behind(steps, places[-1], readers, visible)
             relu = behind is not None and type(behind.layer) is ReLU and behind.layer.plain
@@ -260,7 +70,36 @@ def plan(steps: Sequence[Step], visible: set[int]) -> list[Fused]:
         elif len(branch.folded.places) > 1:
             found.append(branch.folded)
     found += [branch.folded for branch in depthwise.values() if len(branch.folded.places) > 1]
-    return found
+    return _chained(found, steps, readers, visible)
+
+
+def _chained(
+    found: Sequence[Fused], steps: Sequence[Step], readers: Counter[int], visible: set[int]
+) -> list[Fused]:
+    """The same, with what can run row by row as one."""
+    chains: list[list[Link]] = []
+    for link in sorted((one for one in found if isinstance(one, Link)), key=lambda one: one.places[0]):
+        if chains and _goes_behind(chains[-1], link, steps, readers, visible):
+            chains[-1].append(link)
+        else:
+            chains.append([link])
+    others = [one for one in found if not isinstance(one, Link)]
+    return others + [Chained(links) if len(links) > 1 else links[0] for links in chains]
+
+
+def _goes_behind(
+    links: Sequence[Link],
+    link: Link,
+    steps: Sequence[Step],
+    readers: Counter[int],
+    visible: set[int],
+) -> bool:
+    """Whether it can be the next of them, and that is faster than by itself."""
+    if not isinstance(link, Separable) or not _feeds(links[-1].last, link.first, steps, readers, visible):
+        return False
+    images, _, _, width = steps[link.places[-1]].top[0].shape
+    kernels = sum(one.last.layer.blobs[0].count for one in (*links, link))
+    return kernels <= chain.MOST_KERNELS and width >= chain.LEAST_WIDTH and chain.pays(images)
 
 
 def _behind(steps: Sequence[Step], place: int, readers: Counter[int], visible: set[int]) -> Step | None:
@@ -273,7 +112,7 @@ def _behind(steps: Sequence[Step], place: int, readers: Counter[int], visible: s
     return then if alone or then.top[0] is blob else None
 
 
-def _chain(steps: Sequence[Step], place: int, readers: Counter[int], visible: set[int]) -> list[int]:
+def _into_kernels(steps: Sequence[Step], place: int, readers: Counter[int], visible: set[int]) -> list[int]:
     """The places of a convolution and of what goes into its kernels: BatchNorm, Scale."""
     found = [place]
     while then := _behind(steps, found[-1], readers, visible):
@@ -290,7 +129,7 @@ def _kernel_for(branch: Branch) -> Literal["depthwise", "image", "product"] | No
     x, weight, window = branch.folded.bottoms[0].shape, branch.layer.blobs[0].shape, branch.layer.window
     channels, group, pad = x[1], branch.group, window.pad[0]
     if group == channels == weight[0] and channels > 1:
-        return "depthwise"
+        return "depthwise" if branch.size <= separable.MOST_SIZE else None
     if group == 1 and branch.size <= image.MOST_SIZE and channels <= image.MOST_CHANNELS:
         return "image"
     if window.stride[0] != 1:
