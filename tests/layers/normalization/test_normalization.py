@@ -108,9 +108,16 @@ def test_batch_norm_running_statistics(shape: tuple[int, ...]) -> None:
 
 def test_batch_norm_of_one_value_a_channel() -> None:
     layer = layer_of('type: "BatchNorm"', (1, 3))
-    assert not forward(layer, np.array([[1.0, 2.0, 3.0]])).any()
+    bottom, top = Blob(1, 3), Blob(1, 3)
+    bottom.data[...] = [[1, 2, 3]]
+    layer.needs.bottoms, layer.needs.params = [True], [False] * 3
+    layer.forward([bottom], [top])
+    assert not top.data.any()
     assert layer.blobs[0].data.tolist() == [1, 2, 3]
     assert layer.blobs[1].data.tolist() == [0, 0, 0]
+    top.diff[...] = [[4, 5, 6]]
+    layer.backward([top], [True], [bottom])
+    assert not bottom.diff.any()
 
 
 def test_batch_norm_without_statistics_takes_zero_for_both() -> None:

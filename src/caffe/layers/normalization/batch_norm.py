@@ -133,7 +133,7 @@ class BatchNorm(TensorLayer):
                 ones = (1,) * (x.dim() - 2)
                 y = y * scale.view(-1, *ones) + bias.view(-1, *ones)
         if count == 1:
-            var.zero_()
+            var = torch.zeros_like(var)  # not in place: the graph holds the other
         with torch.no_grad():
             if self._scaled:
                 self._average(mean_sum, var_sum, weight_sum, mean, var * ((count - 1) / count))
