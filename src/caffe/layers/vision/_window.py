@@ -33,6 +33,11 @@ class Window:
         """The window without its first axis."""
         return Window(self.kernel[1:], self.stride[1:], self.pad[1:], self.dilation[1:])
 
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether it takes each pixel by itself, and all of them."""
+        return {*self.kernel, *self.stride} <= {1} and not any(self.pad)
+
     def check_fits(self, layer: Layer, spatial: Shape) -> None:
         """Raise ShapeError where the window is larger than the padded input."""
         for i, (size, pad, extent) in enumerate(zip(spatial, self.pad, self.extent)):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from caffe.blob import Shape
 from caffe.layer import Count
+from caffe.layers.vision import _pointwise
 from caffe.layers.vision._side_padding import Sides, pad_sides, read_sides
 from caffe.layers.vision._window import Window, channels_last, convolve, read_window
 from caffe.tensor_layer import BlobSpec, TensorLayer
@@ -41,6 +42,7 @@ class Convolution(TensorLayer):
     _axis: int
     _groups: int
     _channels_last: bool
+    _pointwise: bool
 
     def groups(self, channels: int) -> int:
         """How many groups channels and outputs are split into."""
@@ -96,6 +98,7 @@ class Convolution(TensorLayer):
                 fix=f"Keep the number of channels (axis {self._axis}) that the net was built for",
             )
         self._channels_last = len(spatial) == 2
+        self._pointwise = self._channels_last and self._groups == 1 and self.window.is_pointwise
         self.kernels_last = self._channels_last and math.prod(self.window.kernel) > 1
 
     def check_spatial(self, spatial: Shape) -> None:
@@ -111,6 +114,9 @@ class Convolution(TensorLayer):
 
     def apply(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """The operation, on x (batch × channels × spatial…)."""
+        if self._pointwise and _pointwise.pays(x, weight):
+            y: torch.Tensor = _pointwise.Products.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+            return y
         return convolve(x, weight, bias, self.window, self._groups)
 
     def compute(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
