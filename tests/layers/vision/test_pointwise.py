@@ -19,28 +19,47 @@ def random(*shape: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("shape", [(2, 5, 4, 3), (1, 7, 1, 6), (4, 1, 3, 2), (3, 6, 1, 1)])
-def test_products(shape: tuple[int, ...], layout: torch.memory_format, bias: bool) -> None:
+@pytest.mark.parametrize(
+    ("shape", "stride"),
+    [
+        ((2, 5, 4, 3), (1, 1)),
+        ((1, 7, 1, 6), (1, 1)),
+        ((4, 1, 3, 2), (1, 1)),
+        ((3, 6, 1, 1), (1, 1)),
+        ((2, 3, 6, 5), (2, 2)),
+        ((1, 4, 7, 2), (3, 1)),
+        ((3, 1, 2, 5), (1, 2)),
+    ],
+)
+def test_products(
+    shape: tuple[int, ...], stride: tuple[int, int], layout: torch.memory_format, bias: bool
+) -> None:
     x, weight, shift = random(*shape), random(8, shape[1], 1, 1), random(8) if bias else None
-    y = _pointwise.Products.apply(x.contiguous(memory_format=layout), weight, shift)
+
+    def products(x: torch.Tensor, weight: torch.Tensor, shift: torch.Tensor | None = None) -> torch.Tensor:
+        found: torch.Tensor = _pointwise.Products.apply(
+            x.contiguous(memory_format=layout), weight, shift, stride
+        )
+        return found
+
+    y = products(x, weight, shift)
     assert y.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(y, F.conv2d(x, weight, shift))
-    inputs = (x, weight) if shift is None else (x, weight, shift)
-    assert torch.autograd.gradcheck(
-        lambda *tensors: _pointwise.Products.apply(*tensors, *(None,) * (not bias)), inputs
-    )
+    torch.testing.assert_close(y, F.conv2d(x, weight, shift, stride))
+    assert torch.autograd.gradcheck(products, (x, weight) if shift is None else (x, weight, shift))
 
 
 def test_where_it_pays() -> None:
-    weight = random(3, 5, 1, 1)
-    assert _pointwise.pays(random(2, 5, 50, 100), weight)
-    assert not _pointwise.pays(random(2, 5, 50, 101), weight)
-    assert not _pointwise.pays(random(2, 5, 0, 4), weight)
-    assert not _pointwise.pays(random(2, 5, 4, 3), weight.detach())
+    weight, one = random(3, 5, 1, 1), (1, 1)
+    assert _pointwise.pays(random(2, 5, 50, 100), weight, one)
+    assert not _pointwise.pays(random(2, 5, 50, 101), weight, one)
+    assert _pointwise.pays(random(2, 5, 101, 98), weight, (2, 1))
+    assert not _pointwise.pays(random(2, 5, 101, 98), weight, (1, 1))
+    assert not _pointwise.pays(random(2, 5, 0, 4), weight, one)
+    assert not _pointwise.pays(random(2, 5, 4, 3), weight.detach(), one)
     with torch.no_grad():
-        assert not _pointwise.pays(random(2, 5, 4, 3), weight)
+        assert not _pointwise.pays(random(2, 5, 4, 3), weight, one)
     with torch.autocast("cpu", torch.bfloat16):
-        assert not _pointwise.pays(random(2, 5, 4, 3), weight)
+        assert not _pointwise.pays(random(2, 5, 4, 3), weight, one)
 
 
 def net(**window: int) -> caffe.Net:
@@ -49,7 +68,7 @@ def net(**window: int) -> caffe.Net:
     n.data, n.other = (L.Input(shape=dict(dim=[3, 4, 6, 5])) for _ in range(2))
     three = dict(kernel_size=3, num_output=6, pad=1)
     n.a, n.b = (L.Convolution(x, name=name, **three, **xavier) for x, name in ((n.data, "a"), (n.other, "b")))
-    n.c, n.d = L.Convolution(n.a, n.b, name="both", ntop=2, kernel_size=1, num_output=7, **window, **xavier)
+    n.c, n.d = L.Convolution(n.a, n.b, name="both", ntop=2, kernel_size=1, num_output=9, **window, **xavier)
     n.relu = L.ReLU(n.c, in_place=True)
     n.e = L.Convolution(n.relu, kernel_size=1, num_output=2, bias_term=False, **xavier)
     n.f = L.Reduction(n.e, operation=caffe.params.Reduction.SUMSQ, loss_weight=1)
@@ -69,24 +88,25 @@ def figures(net: caffe.Net) -> dict[str, np.ndarray]:
     return found | {f"{name} data": blob.data.copy() for name, blob in net.blobs.items()}
 
 
-def test_in_a_net(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("window", [{}, dict(stride=2), dict(stride_h=1, stride_w=3)])
+def test_in_a_net(window: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     forward = _pointwise.Products.forward
     monkeypatch.setattr(_pointwise.Products, "forward", lambda *args: (calls.append(1), forward(*args))[1])
-    found = figures(net())
+    found = figures(net(**window))
     assert len(calls) == 3
     monkeypatch.setattr(_pointwise, "pays", lambda *args: False)
-    for name, values in figures(net()).items():
+    for name, values in figures(net(**window)).items():
         np.testing.assert_allclose(
             found[name], values, rtol=1e-5, atol=1e-5 * np.abs(values).max(), err_msg=name
         )
     assert len(calls) == 3
 
 
-@pytest.mark.parametrize("window", [dict(stride=2), dict(pad=1), dict(stride_h=1, stride_w=2)])
+@pytest.mark.parametrize("window", [dict(pad=1), dict(pad_h=0, pad_w=2), dict(group=3)])
 def test_not_of_other_windows(window: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     shapes: list[torch.Size] = []
     pays = _pointwise.pays
-    monkeypatch.setattr(_pointwise, "pays", lambda x, weight: (shapes.append(x.shape), pays(x, weight))[1])
+    monkeypatch.setattr(_pointwise, "pays", lambda x, *args: (shapes.append(x.shape), pays(x, *args))[1])
     net(**window).forward()
-    assert {shape[1] for shape in shapes} == {7}  # the last layer's
+    assert {shape[1] for shape in shapes} == {9}  # the last layer's

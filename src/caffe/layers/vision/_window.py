@@ -35,8 +35,8 @@ class Window:
 
     @property
     def is_pointwise(self) -> bool:
-        """Whether it takes each pixel by itself, and all of them."""
-        return {*self.kernel, *self.stride} <= {1} and not any(self.pad)
+        """Whether it takes each pixel by itself."""
+        return {*self.kernel} <= {1} and not any(self.pad)
 
     def check_fits(self, layer: Layer, spatial: Shape) -> None:
         """Raise ShapeError where the window is larger than the padded input."""

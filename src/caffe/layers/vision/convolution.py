@@ -114,8 +114,9 @@ class Convolution(TensorLayer):
 
     def apply(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """The operation, on x (batch × channels × spatial…)."""
-        if self._pointwise and _pointwise.pays(x, weight):
-            y: torch.Tensor = _pointwise.Products.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+        stride = self.window.stride
+        if self._pointwise and _pointwise.pays(x, weight, stride):
+            y: torch.Tensor = _pointwise.Products.apply(x, weight, bias, stride)  # type: ignore[no-untyped-call]
             return y
         return convolve(x, weight, bias, self.window, self._groups)
 
