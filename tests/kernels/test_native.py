@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from caffe.kernels import native, separable
+
 SCRIPT = """
 import torch, caffe
 from caffe import layers as L
@@ -24,6 +26,10 @@ for _ in range(2):
     assert (net.forward()["relu"] == expected).all()
 print(native.library())
 """
+
+
+def test_bounds_are_those_of_the_source() -> None:
+    assert f"constexpr int MOST_SIZE = {separable.MOST_SIZE};" in native.source()
 
 
 def test_without_a_compiler_the_net_runs_by_torch(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ std::vector<Link> links_of(const float* const* params, const int64_t* shape, int
   std::vector<Link> links(count);
   int64_t from[] = {shape[1], shape[2], shape[0]};  // height, width, channels
   const int64_t* of = shape + 3;
-  for (Link& link : links) {
+  for (int64_t i = 0; i < count; i++, params += 4, of += 6) {
+    Link& link = links[i];
     link.of_image = params[0] == nullptr;
     link.kernels = params[2], link.bias = params[3];
     link.outputs = of[0], link.relu = of[5];
@@ -37,9 +38,8 @@ std::vector<Link> links_of(const float* const* params, const int64_t* shape, int
       link.image = image_of(image);
       link.scratch = image_floats(link.image);
     }
-    if (&link != &links[0]) (&link)[-1].kept = link.depthwise.size;
+    if (i > 0) links[i - 1].kept = link.depthwise.size;
     from[0] = link.height, from[1] = link.width, from[2] = link.outputs;
-    params += 4, of += 6;
   }
   return links;
 }
