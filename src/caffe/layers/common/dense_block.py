@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe.blob import Shape
-from caffe.layers.activation.dropout import dropout
+from caffe.layers.activation._dropout import dropout
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import BlobSpec, TensorLayer
 
