@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
@@ -68,6 +69,19 @@ def test_side_by_side(kernels: ctypes.CDLL) -> None:
         assert agree(part, y)
 
 
+def separable_of(
+    x: torch.Tensor, outputs: int, size: int, stride: int, pad: int, relu: Sequence[bool]
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Parameters for x (float64), and what they make of it."""
+    channels = x.shape[1]
+    weights = [images(channels, 1, size, size), images(outputs, channels, 1, 1)]
+    biases = [images(channels), images(outputs)]
+    y = F.conv2d(x, weights[0].double(), biases[0].double(), stride, pad, groups=channels)
+    y = F.conv2d(y.relu() if relu[0] else y, weights[1].double(), biases[1].double())
+    params = [separable.pack(weights[0]), biases[0], panels.pack_weight(weights[1]), biases[1]]
+    return params, y.relu() if relu[1] else y
+
+
 @pytest.mark.parametrize("relu", [(False, True), (True, False)])
 @pytest.mark.parametrize(
     ("shape", "outputs", "size", "stride", "pad"),
@@ -91,15 +105,11 @@ def test_separable(
     pad: int,
     relu: tuple[bool, bool],
 ) -> None:
-    channels = shape[1]
-    x, biases = images(*shape), [images(channels), images(outputs)]
-    weights = [images(channels, 1, size, size), images(outputs, channels, 1, 1)]
-    y = F.conv2d(x.double(), weights[0].double(), biases[0].double(), stride, pad, groups=channels)
-    y = F.conv2d(y.relu() if relu[0] else y, weights[1].double(), biases[1].double())
-    params = [separable.pack(weights[0]), biases[0], panels.pack_weight(weights[1]), biases[1]]
+    x = images(*shape)
+    params, expected = separable_of(x.double(), outputs, size, stride, pad, relu)
     found = operations.separable(x, params, size, stride, pad, relu)
     assert found.is_contiguous(memory_format=torch.channels_last)
-    assert agree(found, y.relu() if relu[1] else y)
+    assert agree(found, expected)
 
 
 @pytest.mark.parametrize("relu", [False, True])
@@ -137,16 +147,12 @@ def test_image(
 def test_chain_of_parts(kernels: ctypes.CDLL, request: pytest.FixtureRequest, threads: int) -> None:
     request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
     torch.set_num_threads(threads)
-    x, params = images(2, 6, 11, 15), []
-    for channels, outputs in ((6, 9), (9, 13)):
-        weights = [images(channels, 1, 3, 3), images(outputs, channels, 1, 1)]
-        biases = [images(channels), images(outputs)]
-        params.append([separable.pack(weights[0]), biases[0], panels.pack_weight(weights[1]), biases[1]])
-    expected = operations.separable(x, params[0], 3, 2, 1, [True, False])
-    expected = operations.separable(expected, params[1], 3, 1, 1, [False, True])
-    found = operations.chain(
-        x, [*params[0], *params[1]], [3, 2, 1, 3, 1, 1], [True, False, False, True], False
-    )
+    x = images(2, 6, 11, 15)
+    first, y = separable_of(x.double(), 9, 3, 2, 1, [True, False])
+    second, _ = separable_of(y, 13, 3, 1, 1, [False, True])
+    expected = operations.separable(x, first, 3, 2, 1, [True, False])
+    expected = operations.separable(expected, second, 3, 1, 1, [False, True])
+    found = operations.chain(x, [*first, *second], [3, 2, 1, 3, 1, 1], [True, False, False, True], False)
     assert torch.equal(found, expected)
 
 
@@ -174,22 +180,18 @@ def test_chain(
     of_image: bool,
     relu: bool,
 ) -> None:
-    x, channels = images(*shape), shape[1]
+    x = images(*shape)
     expected, params, relus = x.double(), [], []
     for i, (outputs, size, stride, pad) in enumerate(windows):
         if of_image and i == 0:
-            weight, bias = images(outputs, channels, size, size), images(outputs)
+            weight, bias = images(outputs, shape[1], size, size), images(outputs)
             expected = F.conv2d(expected, weight.double(), bias.double(), stride, pad)
+            expected = expected.relu() if relu else expected
             params += [panels.pack_weight(weight), bias]
         else:
-            weights = [images(channels, 1, size, size), images(outputs, channels, 1, 1)]
-            biases = [images(channels), images(outputs)]
-            expected = F.conv2d(expected, weights[0].double(), biases[0].double(), stride, pad, 1, channels)
-            expected = expected if relu else expected.relu()
-            expected = F.conv2d(expected, weights[1].double(), biases[1].double())
-            params += [separable.pack(weights[0]), biases[0], panels.pack_weight(weights[1]), biases[1]]
-        expected = expected.relu() if relu else expected
-        channels, relus = outputs, [*relus, not relu, relu]
+            own, expected = separable_of(expected, outputs, size, stride, pad, [not relu, relu])
+            params += own
+        relus += [not relu, relu]
     sides = [side for _, *window in windows for side in window]
     found = operations.chain(x, params, sides, relus, of_image)
     assert found.is_contiguous(memory_format=torch.channels_last)

@@ -32,7 +32,7 @@ std::vector<Link> links_of(const float* const* params, const int64_t* shape, int
     link.outputs = of[0], link.relu = of[5];
     link.depthwise = depthwise_of(from, of + 1, params[0], params[1], of[4]);
     link.height = link.depthwise.out_height, link.width = link.depthwise.out_width;
-    link.scratch = link.width * separable_row(from[2]);
+    link.scratch = link.width * odd_row(from[2]);
     if (link.of_image) {
       const int64_t image[] = {from[2], from[0], from[1], of[0], of[1], of[2], of[3], of[0]};
       link.image = image_of(image);
@@ -59,7 +59,7 @@ void make_rows(Link* links, int64_t number, int64_t end, const float* x, float* 
     const Covered rows = covered(d, link.next, [&](int64_t i) {
       return number > 0 ? links[number - 1].row(i) : x + i * d.width * d.channels;
     });
-    const int64_t step = separable_row(d.channels);
+    const int64_t step = odd_row(d.channels);
     depthwise(d, rows, scratch, step);
     multiply(d.out_width, scratch, step, link.kernels, d.channels, link.bias, link.relu, to, link.outputs, link.outputs);
   }

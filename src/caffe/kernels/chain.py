@@ -32,24 +32,33 @@ def convolve(
     convolution, behind the other.
     """
     library, threads = native.loaded(), torch.get_num_threads()
-    all_params = [*([None, None] if of_image else []), *params]
-    count = len(all_params) // 4
+    counts = outputs(params, of_image)
     sizes = list(x.shape)
-    for i in range(count):
-        bias = params[4 * i + 3 - 2 * of_image]
-        sizes += [len(bias), *windows[3 * i : 3 * i + 3], *relu[2 * i : 2 * i + 2]]
-    pointers = (ctypes.c_void_p * len(all_params))(*(None if p is None else p.data_ptr() for p in all_params))
-    shape = (ctypes.c_int64 * len(sizes))(*sizes)
-    scratch = x.new_empty(library.chain_scratch(pointers, shape, count, threads))
-    parts = min(range(1, threads + 1), key=lambda parts: _time(len(x), parts, threads))
-    at = x.data_ptr(), pointers, y.data_ptr(), scratch.data_ptr(), shape
-    library.chain(*at, count, parts, threads)
+    for i, count in enumerate(counts):
+        sizes += [count, *windows[3 * i : 3 * i + 3], *relu[2 * i : 2 * i + 2]]
+    at = [*([None, None] if of_image else []), *(p.data_ptr() for p in params)]
+    pointers, shape = (ctypes.c_void_p * len(at))(*at), native.integers(*sizes)
+    scratch = x.new_empty(library.chain_scratch(pointers, shape, len(counts), threads))
+    parts = _parts(len(x), threads)
+    library.chain(
+        x.data_ptr(), pointers, y.data_ptr(), scratch.data_ptr(), shape, len(counts), parts, threads
+    )
+
+
+def outputs(params: Sequence[torch.Tensor], of_image: bool) -> list[int]:
+    """How many channels each convolution gives, from the parameters of all."""
+    return [len(bias) for bias in params[1 if of_image else 3 :: 4]]
 
 
 def pays(images: int) -> bool:
     """Whether it is faster than each by itself, whose work can be divided evenly."""
     threads = torch.get_num_threads()
-    return min(_time(images, parts, threads) for parts in range(1, threads + 1)) <= _GAIN * images / threads
+    return _time(images, _parts(images, threads), threads) <= _GAIN * images / threads
+
+
+def _parts(images: int, threads: int) -> int:
+    """That each image is best made in."""
+    return min(range(1, threads + 1), key=lambda parts: _time(images, parts, threads))
 
 
 def _time(images: int, parts: int, threads: int) -> float:

@@ -58,9 +58,8 @@ inline void image_row(const Image& m, const float* x, int64_t row, const float* 
 // shape: channels, height, width, outputs, size, stride and pad of the kernels, floats between pixels of y
 inline Image image_of(const int64_t* shape) {
   const int64_t size = shape[4], stride = shape[5], pad = shape[6];
-  const int64_t out_height = (shape[1] + 2 * pad - size) / stride + 1;
-  const int64_t out_width = (shape[2] + 2 * pad - size) / stride + 1;
-  return {shape[0], shape[1], shape[2], shape[3], size, stride, pad, shape[7], out_height, out_width};
+  return {shape[0], shape[1], shape[2], shape[3], size, stride, pad, shape[7],
+          windows_along(shape[1], size, stride, pad), windows_along(shape[2], size, stride, pad)};
 }
 
 }  // namespace

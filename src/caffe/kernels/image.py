@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import torch
 
 from caffe.kernels import native
@@ -27,7 +25,7 @@ def convolve(
     Both are float32. ``kernels`` are :func:`.panels.pack_weight`'s, of ``size`` × ``size``.
     """
     library, threads = native.loaded(), torch.get_num_threads()
-    shape = (ctypes.c_int64 * 9)(*x.shape, y.shape[1], size, stride, pad, y.stride(3))
+    shape = native.integers(*x.shape, y.shape[1], size, stride, pad, y.stride(3))
     scratch = x.new_empty(library.image_scratch(shape, threads))
     at = [t.data_ptr() for t in (x, kernels, bias, y, scratch)]
     library.image(*at, shape, relu, threads)

@@ -78,6 +78,11 @@ def loaded() -> ctypes.CDLL:
     return found
 
 
+def integers(*values: int) -> ctypes.Array[ctypes.c_int64]:
+    """Numbers as the functions take several of them."""
+    return (_INTEGER * len(values))(*values)
+
+
 def _filter(size: int) -> str:
     members = [_member("inputs", transforms.inputs(size)), _member("outputs", transforms.outputs(size))]
     return f"struct Filter{size} {{ {' '.join(members)} }};\n"

@@ -141,9 +141,8 @@ def _chain_top(
     x: torch.Tensor, params: Tensors, windows: Numbers, relu: object, of_image: bool
 ) -> torch.Tensor:
     shape: Numbers = x.shape
-    for i in range(len(windows) // 3):
-        bias = params[4 * i + 3 - 2 * of_image]
-        shape = _shape(shape, len(bias), *windows[3 * i : 3 * i + 3])
+    for i, outputs in enumerate(chain_kernels.outputs(params, of_image)):
+        shape = _shape(shape, outputs, *windows[3 * i : 3 * i + 3])
     return _new(x, shape)
 
 

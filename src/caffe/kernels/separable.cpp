@@ -94,12 +94,9 @@ inline void depthwise(const Depthwise& d, const Covered& x, float* to, int64_t t
 inline Depthwise depthwise_of(const int64_t* shape, const int64_t* window, const float* kernels, const float* bias,
                               bool relu) {
   const int64_t size = window[0], stride = window[1], pad = window[2];
-  const int64_t out_height = (shape[0] + 2 * pad - size) / stride + 1;
-  const int64_t out_width = (shape[1] + 2 * pad - size) / stride + 1;
-  return {shape[0], shape[1], shape[2], size, stride, pad, out_height, out_width, kernels, bias, relu};
+  return {shape[0], shape[1], shape[2], size, stride, pad, windows_along(shape[0], size, stride, pad),
+          windows_along(shape[1], size, stride, pad), kernels, bias, relu};
 }
-
-inline int64_t separable_row(int64_t channels) { return (ceil_div(channels, LANES) | 1) * LANES; }
 
 }  // namespace
 
@@ -107,7 +104,7 @@ extern "C" {
 
 // How many floats `scratch` must hold
 int64_t separable_scratch(int64_t channels, int64_t width, int64_t most, int64_t threads) {
-  return threads * most * width * separable_row(channels);
+  return threads * most * width * odd_row(channels);
 }
 
 // shape: images, height, width, channels, outputs, size, stride and pad of the depthwise kernels, floats between pixels
@@ -116,7 +113,7 @@ void separable(const float* x, const float* depthwise_kernels, const float* dept
                const float* bias, float* y, float* scratch, const int64_t* shape, int64_t depthwise_relu, int64_t relu,
                int64_t most, int64_t threads) {
   const Depthwise d = depthwise_of(shape + 1, shape + 5, depthwise_kernels, depthwise_bias, depthwise_relu);
-  const int64_t outputs = shape[4], y_step = shape[8], width = d.out_width, step = separable_row(d.channels);
+  const int64_t outputs = shape[4], y_step = shape[8], width = d.out_width, step = odd_row(d.channels);
   const int64_t total = shape[0] * d.out_height, parts = parts_of(total, most, threads);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
   for (int64_t part = 0; part < parts; part++) {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 
 import torch
@@ -40,7 +39,7 @@ def convolve(
     """
     library, threads = native.loaded(), torch.get_num_threads()
     n, c, h, w = x.shape
-    shape = (ctypes.c_int64 * 9)(n, h, w, c, y.shape[1], size, stride, pad, y.stride(3))
+    shape = native.integers(n, h, w, c, y.shape[1], size, stride, pad, y.stride(3))
     most = max(1, _PIXELS // y.shape[3])
     scratch = x.new_empty(library.separable_scratch(c, y.shape[3], most, threads))
     at = [t.data_ptr() for t in (x, *params, y, scratch)]

@@ -116,6 +116,14 @@ inline int64_t thread_number() {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// An odd number of vectors: rows of so many floats fall in different sets of the cache
+inline int64_t odd_row(int64_t channels) { return (ceil_div(channels, LANES) | 1) * LANES; }
+
+// How many windows of `size` fit along a side
+inline int64_t windows_along(int64_t side, int64_t size, int64_t stride, int64_t pad) {
+  return (side + 2 * pad - size) / stride + 1;
+}
+
 // Parts of at most `most`, a multiple of the threads, which then are done at once
 inline int64_t parts_of(int64_t total, int64_t most, int64_t threads) {
   return std::min(total, ceil_div(ceil_div(total, most), threads) * threads);

@@ -152,14 +152,13 @@ void run(const Convolution& c, const float* x, const float* kernels, const float
 template <class Filter>
 Convolution convolution(const int64_t* shape) {
   Convolution c = {shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6], shape[7], shape[8]};
-  c.out_height = c.height + 2 * c.pad - c.size + 1;
-  c.out_width = c.width + 2 * c.pad - c.size + 1;
+  c.out_height = windows_along(c.height, c.size, 1, c.pad);
+  c.out_width = windows_along(c.width, c.size, 1, c.pad);
   c.down = ceil_div(c.out_height, OUT<Filter>);
   c.across = ceil_div(c.out_width, OUT<Filter>);
   c.group_channels = c.channels / c.groups;
   c.group_outputs = c.outputs / c.groups;
-  // An odd number of vectors: rows of several tiles then fall in different sets of the cache
-  c.row = (ceil_div(c.channels, LANES) | 1) * LANES;
+  c.row = odd_row(c.channels);
   return c;
 }
 

@@ -5,7 +5,6 @@ Winograd's minimal filtering, F(4×4, 3×3) and F(3×3, 5×5): Lavin and Gray, 2
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 
 import torch
@@ -55,7 +54,7 @@ def convolve(
     """
     library, threads = native.loaded(), torch.get_num_threads()
     n, c, h, w = x.shape
-    shape = (ctypes.c_int64 * 9)(n, h, w, c, y.shape[1], kernels.shape[0], pad, size, y.stride(3))
+    shape = native.integers(n, h, w, c, y.shape[1], kernels.shape[0], pad, size, y.stride(3))
     scratch = x.new_empty(library.winograd_scratch(shape, _TILES, threads))
     at = [t.data_ptr() for t in (x, kernels, bias, y, scratch)]
     library.winograd(*at, shape, relu, _TILES, threads)

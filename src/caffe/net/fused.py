@@ -77,7 +77,7 @@ class Branch:
     @property
     def size(self) -> int:
         """Of its kernels, which are squares."""
-        return self.layer.window.kernel[0]
+        return self.window[0]
 
     @property
     def window(self) -> tuple[int, int, int]:
@@ -119,17 +119,15 @@ class Joined:
         return [branch.folded.bottoms[0] for branch in self.branches]
 
     def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
-        at = dict(zip(self.places, own))
-        return [x for branch in self.branches for x in branch.params([at[k] for k in branch.places])]
+        return _params_of(self.branches, self.places, own)
 
     def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
-        layers = [branch.layer for branch in self.branches]
         return operations.convolutions(
             bottoms,
             params[0::2],
             params[1::2],
             [branch.size for branch in self.branches],
-            [layer.window.pad[0] for layer in layers],
+            [branch.window[2] for branch in self.branches],
             [branch.relu is not None for branch in self.branches],
         )
 
@@ -225,8 +223,7 @@ class Chained:
         return self.links[0].bottoms
 
     def params(self, own: Sequence[Tensors]) -> list[torch.Tensor]:
-        at = dict(zip(self.places, own))
-        return [x for link in self.links for x in link.params([at[k] for k in link.places])]
+        return _params_of(self.links, self.places, own)
 
     def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
         windows = [side for link in self.links for side in link.window]
@@ -255,3 +252,11 @@ class Normalized:
     def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
         p = self.step.layer.param.lrn_param
         return operations.lrn(bottoms[0], p.local_size, p.alpha / p.local_size, p.k)
+
+
+def _params_of(
+    parts: Sequence[Branch] | Sequence[Link], places: Sequence[int], own: Sequence[Tensors]
+) -> list[torch.Tensor]:
+    """The parameters of all parts, from those of the layers at the places of the whole."""
+    at = dict(zip(places, own))
+    return [x for part in parts for x in part.params([at[k] for k in part.places])]

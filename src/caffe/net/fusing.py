@@ -126,15 +126,15 @@ def _kernel_for(branch: Branch) -> Literal["depthwise", "image", "product"] | No
     """Which kernel of ours can run it: of each channel by itself, of few channels, Winograd's or the 1×1."""
     if not _is_square(branch):
         return None
-    x, weight, window = branch.folded.bottoms[0].shape, branch.layer.blobs[0].shape, branch.layer.window
-    channels, group, pad = x[1], branch.group, window.pad[0]
+    x, weight = branch.folded.bottoms[0].shape, branch.layer.blobs[0].shape
+    channels, group, (size, stride, pad) = x[1], branch.group, branch.window
     if group == channels == weight[0] and channels > 1:
-        return "depthwise" if branch.size <= separable.MOST_SIZE else None
-    if group == 1 and branch.size <= image.MOST_SIZE and channels <= image.MOST_CHANNELS:
+        return "depthwise" if size <= separable.MOST_SIZE else None
+    if group == 1 and size <= image.MOST_SIZE and channels <= image.MOST_CHANNELS:
         return "image"
-    if window.stride[0] != 1:
+    if stride != 1:
         return None
-    fits = group == 1 and pad == 0 if branch.size == 1 else winograd.fits(x, weight, group, pad)
+    fits = group == 1 and pad == 0 if size == 1 else winograd.fits(x, weight, group, pad)
     return "product" if fits else None
 
 
