@@ -1,63 +1,74 @@
-"""The ``caffe`` command: finds its subcommands by their files' names and imports only the one that runs."""
+"""The ``caffe`` command: shows the table of commands and imports only the one that runs."""
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from caffe.cli import gflags
-
-_NOT_COMMANDS = {"__init__", "main", "gflags", "devices", "progress", "train_progress"}
-_FILES = {"test": "test_net", "time": "time_net"}
-"""Commands whose file has another name."""
+from caffe.cli.commands import COMMANDS, GROUPS, load
+from caffe.errors import close_names
 
 
 class Commands(click.Group):
-    """A group whose commands are this folder's files; each has a click command called ``command``."""
+    """The group of all commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        names = {v: k for k, v in _FILES.items()}
-        stems = (p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in _NOT_COMMANDS)
-        return sorted(names.get(s, s) for s in stems if not s.startswith("_"))
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        name = name.replace("-", "_")
-        if name not in self.list_commands(ctx):
-            return None
-        module = importlib.import_module(f"caffe.cli.{_FILES.get(name, name)}")
-        found: click.Command = module.command
-        return found
+        return load(name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, COMMANDS))
+        for group, entries in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(entry.name.ljust(width), entry.help) for entry in entries])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        first = args[0] if args else "--help"
+        if first.lstrip("-") in ("help", "helpshort", "h", "version"):
+            # caffe help, caffe help train, caffe version; glog's tools took one dash, too
+            return super().parse_args(ctx, ["--version"] if "version" in first else [*args[1:2], "--help"])
+        if first.startswith("-"):
+            # The original also took its flags before the command: caffe --solver=… train
+            place = next((i for i, arg in enumerate(args) if arg.replace("-", "_") in COMMANDS), None)
+            if place is None:
+                ctx.fail(self._no_command(args))
+            args = [args[place], *args[:place], *args[place + 1 :]]
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        # The original also took its flags before the command: caffe --solver=… train
-        names = self.list_commands(ctx)
-        for i, arg in enumerate(args):
-            if arg.replace("-", "_") in names:
-                return super().resolve_command(ctx, [arg, *args[:i], *args[i + 1 :]])
-            if not arg.startswith("-"):
-                break
+        if args[0].replace("-", "_") not in COMMANDS and not ctx.resilient_parsing:
+            ctx.fail(self._no_command(args[:1]))
         return super().resolve_command(ctx, args)
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        # Flags before the command belong to it, not to the group.
-        if args and args[0] not in ("--help", "-h", "--version") and args[0].startswith("-"):
-            ctx._protected_args, ctx.args = [args[0]], args[1:]
-            return args
-        return super().parse_args(ctx, args)
+    def _no_command(self, args: Sequence[str]) -> str:
+        hints = {arg: close_names(arg, COMMANDS) for arg in args if not arg.startswith("-")}
+        name = next((arg for arg, hint in hints.items() if hint), args[0])
+        known = "A command is missing." if name.startswith("-") else f"There is no command '{name}'."
+        return " ".join(filter(None, [known, hints.get(name, ""), "'caffe --help' lists them."]))
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["--help", "-h"]})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    options_metavar="",
+    subcommand_metavar="COMMAND [FLAGS]…",
+)
 @click.version_option(package_name="caffe-torch", prog_name="caffe")
 def command() -> None:
-    """Caffe on PyTorch: train, test and time networks described in prototxt; make and look into databases.
+    """Caffe on PyTorch: train, test and time nets described in prototxt; make and look into databases.
 
     Flags are written as the original's: --flag=value, --flag value or -flag value.
+
+    \b
+      caffe train --solver=solver.prototxt
+      caffe train --help
     """
 
 
