@@ -17,7 +17,7 @@ from multiprocessing import Process
 import caffe
 
 
-def train(solver_file: str, devices: Sequence[int], count: int, rank: int, uid: str, snapshot: str) -> None:
+def train(solver_file: str, devices: Sequence[int], count: int, rank: int, uid: bytes, snapshot: str) -> None:
     """What each of ``count`` processes does."""
     if devices:
         caffe.set_device(devices[rank])

@@ -1,7 +1,8 @@
 """Log lines in the form of the original's (glog), on standard error.
 
-``I20261121 01:48:38.989804 19767 solver.py:239] Optimization Done.``: level and date, time, process,
-place, message. ``GLOG_minloglevel`` (0 info, 1 warning, 2 error, 3 fatal) and ``GLOG_v`` (verbosity) hold.
+``I1125 20:19:03.999845  3348 solver.py:239] Optimization Done.``: level, month and day, time, process, place,
+message; no year, as scripts that parse Caffe's logs expect. ``GLOG_minloglevel`` (0 info, 1 warning, 2 error,
+3 fatal) and ``GLOG_v`` (verbosity) hold.
 Further listeners (progress bar, metrics) take messages through :func:`redirect`.
 """
 
@@ -53,7 +54,7 @@ def line(message: str, level: int = INFO, depth: int = 2) -> str:
     """One line as glog writes it; ``depth`` says whose file and line it names."""
     frame = sys._getframe(depth)
     place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-    return f"{_LETTERS[level]}{datetime.now():%Y%m%d %H:%M:%S.%f} {os.getpid()} {place}] {message}"
+    return f"{_LETTERS[level]}{datetime.now():%m%d %H:%M:%S.%f} {os.getpid():5d} {place}] {message}"
 
 
 def log(message: str, level: int = INFO, depth: int = 2) -> None:

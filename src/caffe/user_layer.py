@@ -43,11 +43,6 @@ class UserLayer(Layer):
                 f"{cls!r} must be a subclass of caffe.Layer", fix="Write class My(caffe.Layer): …"
             )
         self.what = f"{cls.__module__}.{cls.__qualname__}"
-        if cls.forward is Layer.forward:
-            raise self.error(
-                f"the class {self.what} must define forward(self, bottom, top)",
-                fix="Define setup, reshape, forward and backward",
-            )
         for name in _CLASS_ATTRIBUTES:
             setattr(self, name, getattr(cls, name))
         self.user: Layer = cls.__new__(cls)
@@ -69,6 +64,11 @@ class UserLayer(Layer):
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         self.user.bottom_count, self.user.top_count = len(bottom), len(top)
         self._call(self.user.setup, "setup", list(bottom), list(top))
+        if type(self.user).forward is Layer.forward:  # only now, as setup may have more to say
+            raise self.error(
+                f"the class {self.what} must define forward(self, bottom, top)",
+                fix="Define setup, reshape, forward and backward",
+            )
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         self._call(self.user.reshape, "reshape", list(bottom), list(top))

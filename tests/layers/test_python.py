@@ -127,6 +127,12 @@ def test_an_exception_of_setup_comes_through(tmp_path: Path) -> None:
         net(tmp_path, X, python("Squares"))
 
 
+def test_an_exception_of_setup_comes_before_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        net(tmp_path, X, python("NothingButSetup"))
+    assert caught.type is RuntimeError
+
+
 def test_no_backward_where_one_is_needed(tmp_path: Path) -> None:
     n = net(tmp_path, X, python("NoBackward"))
     n.forward()

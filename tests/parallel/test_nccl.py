@@ -80,6 +80,18 @@ def test_bad_arguments(tmp_path):
 
 def test_uids_differ():
     assert caffe.NCCL.new_uid() != caffe.NCCL.new_uid()
+    assert (
+        type(caffe.NCCL.new_uid()) is bytes
+    )  # as pycaffe's, so that scripts may pickle, decode, or compare it
+
+
+def test_an_address_may_be_given_as_text(tmp_path):
+    write_database(tmp_path)
+    solver = caffe.SGDSolver(str(write_solver(tmp_path, "s", 4, SETTINGS)))
+    try:
+        caffe.NCCL(solver, caffe.NCCL.new_uid().decode())
+    finally:
+        solver.workers.close()
 
 
 def test_a_missing_worker_is_an_error(tmp_path):

@@ -108,6 +108,11 @@ class NoForward(caffe.Layer):
     pass
 
 
+class NothingButSetup(caffe.Layer):
+    def setup(self, bottom: Any, top: Any) -> None:
+        raise RuntimeError
+
+
 class NoLayer:
     pass
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from typing import TYPE_CHECKING
@@ -35,13 +36,14 @@ class NCCL(GradientReducer):
     waits for the others before it gives up. Raises DistributedError.
     """
 
-    def __init__(self, solver: Solver, uid: str, timeout: float = 600.0) -> None:
-        if not isinstance(uid, str) or "://" not in uid:
+    def __init__(self, solver: Solver, uid: bytes | str, timeout: float = 600.0) -> None:
+        meeting = os.fsdecode(uid) if isinstance(uid, (bytes, str)) else ""
+        if "://" not in meeting:
             raise InputError(
                 f"The uid must be what caffe.NCCL.new_uid() gave; got {uid!r}",
                 fix="Make it once and hand it to every process",
             )
-        place = Place(runtime.solver_rank(), runtime.solver_count(), runtime.solver_rank(), uid)
+        place = Place(runtime.solver_rank(), runtime.solver_count(), runtime.solver_rank(), meeting)
         if place.rank >= place.count:
             raise InputError(
                 f"The solver rank must be less than the solver count, {place.count}; got {place.rank}",
@@ -52,14 +54,14 @@ class NCCL(GradientReducer):
         self._workers.attach(solver)
 
     @staticmethod
-    def new_uid() -> str:
+    def new_uid() -> bytes:
         """Where the processes of one training run on this machine meet: a URL of torch.distributed.
 
-        For several machines pass ``tcp://<rank 0's address>:<free port>`` as the uid instead.
+        For several machines pass ``tcp://<rank 0's address>:<free port>`` as the uid instead, as bytes or str.
         """
         folder = tempfile.mkdtemp(prefix="caffe-nccl-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return f"file://{folder}/meeting"
+        return os.fsencode(f"file://{folder}/meeting")
 
     def bcast(self) -> None:
         """Give every process rank 0's parameters. Raises DistributedError where nets or solvers differ."""
