@@ -30,9 +30,9 @@ def test_tensorboard(folder):
     assert train.main(["--solver=solver.prototxt", "--tensorboard=board"]) == 0
     whole = scalars()
     assert set(whole) == {"train/smoothed_loss", "train/lr", "train/loss", "test/loss"}
-    assert list(whole["train/loss"]) == list(whole["train/smoothed_loss"]) == [0, 5, 10, 15, 20, 25]
+    assert list(whole["train/loss"]) == list(whole["train/smoothed_loss"]) == [0, 5, 10, 15, 20, 25, 30]
     assert list(whole["test/loss"]) == [0, 10, 20, 30]
-    rates = {0: 0.05, 5: 0.05, 10: 0.025, 15: 0.025, 20: 0.0125, 25: 0.0125}
+    rates = {0: 0.05, 5: 0.05, 10: 0.025, 15: 0.025, 20: 0.0125, 25: 0.0125, 30: 0.0125}
     assert whole["train/lr"] == pytest.approx(rates)
     rows = training_log.read("snap_metrics.jsonl").test
     assert whole["test/loss"] == pytest.approx({r["NumIters"]: r["loss"] for r in rows})
@@ -62,9 +62,9 @@ def test_pieces_of_a_run_are_joined(folder):
     (folder / "snap_metrics.jsonl").rename("first.jsonl")
     assert train.main(["--solver=solver.prototxt", "--snapshot=snap_iter_14.solverstate"]) == 0
     pieces = [training_log.read(name) for name in ("first.jsonl", "snap_metrics.jsonl")]
-    assert [r["NumIters"] for r in pieces[1].train] == [15, 20, 25]
+    assert [r["NumIters"] for r in pieces[1].train] == [15, 20, 25, 30]
     joined = training_log.join(pieces)
-    assert [r["NumIters"] for r in joined.train] == [0, 5, 10, 15, 20, 25]
+    assert [r["NumIters"] for r in joined.train] == [0, 5, 10, 15, 20, 25, 30]
     assert [r["NumIters"] for r in joined.test] == [0, 10, 20, 30]
     seconds = [r["Seconds"] for r in joined.train]
     assert seconds == sorted(seconds)

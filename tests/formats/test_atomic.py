@@ -61,3 +61,27 @@ def test_places_that_cannot_be_written(tmp_path):
 def test_a_full_disk_is_a_file_error(tmp_path):
     with pytest.raises(FileAccessError, match="No space"), atomic.replacing(tmp_path / "file"):
         raise OSError(28, "No space left on device")
+
+
+def test_on_windows_files_are_flushed_through_handles_for_writing(tmp_path, monkeypatch):
+    opened = {}
+    real_open = os.open
+
+    def windows_open(path, flags, *args, **kwargs):
+        if os.path.isdir(path):
+            raise PermissionError(13, "Permission denied")
+        opened[real_open(path, flags, *args, **kwargs)] = flags
+        return max(opened)
+
+    def windows_fsync(handle):
+        if opened.get(handle, os.O_RDWR) & (os.O_RDWR | os.O_WRONLY) == 0:
+            raise OSError(9, "Bad file descriptor")
+
+    temporary = tmp_path / "temporary"
+    temporary.write_text("new")
+    monkeypatch.setattr(atomic, "WINDOWS", True)
+    monkeypatch.setattr(os, "open", windows_open)
+    monkeypatch.setattr(os, "fsync", windows_fsync)
+    atomic._flush(str(temporary))
+    atomic._flush(str(tmp_path))
+    assert len(opened) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from caffe.proto import caffe_pb2
 from caffe.solvers.callbacks import BestSnapshot, Callback, EarlyStopping
 from caffe.solvers.lr_policy import LRPolicy
 from caffe.solvers.metrics import Metrics
+from caffe.solvers.signals import Action, SignalActions
 
 
 @pytest.fixture(autouse=True)
@@ -142,7 +144,7 @@ def test_metrics_files(folder):
     solver = caffe.SGDSolver("solver.prototxt")
     solver.solve(callbacks=[Metrics("snap")])
     rows = [json.loads(line) for line in (folder / "snap_metrics.jsonl").read_text().splitlines()]
-    assert [r["iter"] for r in rows if r["kind"] == "train"] == [0, 5, 10, 15, 20, 25]
+    assert [r["iter"] for r in rows if r["kind"] == "train"] == [0, 5, 10, 15, 20, 25, 30]
     assert [r["iter"] for r in rows if r["kind"] == "test"] == [0, 10, 20, 30]
     header, first = (folder / "snap_train.csv").read_text().splitlines()[:2]
     assert header == "NumIters,Seconds,LearningRate,loss"
@@ -155,7 +157,38 @@ def test_metrics_of_a_resumed_run_have_no_iteration_twice(folder):
     solver.restore("snap_iter_14.solverstate")
     solver.solve(callbacks=[Metrics("snap", append=True, start_iter=14)])
     rows = [json.loads(line) for line in (folder / "snap_metrics.jsonl").read_text().splitlines()]
-    assert [r["iter"] for r in rows if r["kind"] == "train"] == [0, 5, 10, 15, 20, 25]
+    assert [r["iter"] for r in rows if r["kind"] == "train"] == [0, 5, 10, 15, 20, 25, 30]
+    assert len({r["run"] for r in rows}) == 1
+    dropped = [json.loads(line) for line in (folder / "snap_metrics_from_14.jsonl").read_text().splitlines()]
+    assert [r["iter"] for r in dropped if r["kind"] == "train"] == [15, 20, 25, 30]
+
+
+def test_metrics_of_an_earlier_run_stay(folder):
+    for _ in range(2):
+        caffe.SGDSolver("solver.prototxt").solve(callbacks=[Metrics("snap")])
+    Metrics("snap").on_end(caffe.SGDSolver("solver.prototxt"))  # a run that ended before its first iteration
+    before = {
+        path: path.read_bytes() for path in folder.glob("snap_*.*") if path.suffix in (".jsonl", ".csv")
+    }
+    assert {path.name for path in before} == {
+        f"snap{run}_{name}" for run in ("", "_run2") for name in ("metrics.jsonl", "train.csv", "test.csv")
+    }
+    solver = caffe.SGDSolver("solver.prototxt")
+    solver.restore("snap_iter_14.solverstate")
+    solver.solve(callbacks=[Metrics("snap", append=True, start_iter=14)])
+    changed = {path.name for path, content in before.items() if path.read_bytes() != content}
+    assert changed == {"snap_run2_metrics.jsonl", "snap_run2_train.csv", "snap_run2_test.csv"}
+
+
+def test_three_interrupts_of_a_whole_run_are_three_snapshots():
+    signals = SignalActions(Action.SNAPSHOT)
+    with signals.installed():
+        for _ in range(4):
+            signal.raise_signal(signal.SIGINT)
+            assert signals.take() is Action.SNAPSHOT
+        with pytest.raises(KeyboardInterrupt):
+            for _ in range(3):  # within one iteration, which does not come to its end
+                signal.raise_signal(signal.SIGINT)
 
 
 def test_fine_tuning_lists_what_was_not_matched(folder, lines):

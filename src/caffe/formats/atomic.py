@@ -10,6 +10,8 @@ from pathlib import Path
 
 from caffe.errors import FileAccessError
 
+WINDOWS = os.name == "nt"
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -28,8 +30,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(made)
     try:
         yield temporary
-        os.chmod(temporary, _mode_of(path))
         _flush(temporary)
+        os.chmod(temporary, _mode_of(path))
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -51,7 +53,11 @@ def _mode_of(path: str) -> int:
 
 
 def _flush(path: str | Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    """Have the system write it to the disk. Windows wants a file open for writing, and opens no folders."""
+    folder = os.path.isdir(path)
+    if folder and WINDOWS:
+        return
+    handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
         os.fsync(handle)
     finally:

@@ -1,19 +1,26 @@
 """Metrics of a run beside its snapshots: ``<prefix>_metrics.jsonl`` and ``.csv``, and TensorBoard with the extra.
 
-One JSON object a line: ``{"kind": "train" | "test", "iter", "seconds", "lr", "loss" (smoothed; train only), "net"
-(which test net), "outputs": {name: [values]}}``. The CSVs have the columns of ``parse_log``: NumIters, Seconds,
-LearningRate, then one for each output.
+One JSON object a line: ``{"run" (its id: when it began), "kind": "train" | "test", "iter", "seconds", "lr", "loss"
+(smoothed; train only), "net" (which test net), "outputs": {name: [values]}}``. The CSVs have the columns of
+``parse_log``: NumIters, Seconds, LearningRate, then one for each output. What an earlier run wrote stays: the next one
+writes ``<prefix>_run2_metrics.jsonl`` and so on; one that is resumed goes on in the newest.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
+import glob
+import itertools
 import json
+import os
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from caffe.errors import FileAccessError, MissingPackageError
+from caffe.formats import atomic
 from caffe.solvers.callbacks import Callback, Outputs
 
 if TYPE_CHECKING:
@@ -23,25 +30,52 @@ if TYPE_CHECKING:
 class Metrics(Callback):
     """Writes what is displayed and tested to ``<prefix>_metrics.jsonl`` and ``<prefix>_{train,test}.csv``.
 
-    With ``append`` the files of an earlier part of the run are continued; lines from iterations that are run again
-    are dropped. Raises FileAccessError.
+    Nothing is written before the first row. Files of earlier runs stay as they are: a new run's are named
+    ``<prefix>_run2…``. With ``append`` the newest run's files are continued; lines from iterations that are run again
+    are dropped from them, into a file of their own (``…_metrics_from_<start_iter>.jsonl``). Raises FileAccessError.
     """
 
     def __init__(self, prefix: str, append: bool = False, start_iter: int = 0) -> None:
-        self.path = Path(f"{prefix}_metrics.jsonl")
-        self._prefix = prefix
+        runs = _runs(prefix)
+        newest = runs[-1] if append and runs else None
+        self._prefix = newest or (f"{prefix}_run{_number(prefix, runs[-1]) + 1}" if runs else prefix)
+        self.path = Path(f"{self._prefix}_metrics.jsonl")
+        self.run = f"{datetime.now():%Y%m%d-%H%M%S}"
         self._begin = time.monotonic()
+        self._start_iter = start_iter
+        self._file: TextIO | None = None
         self._csv: dict[str, tuple[TextIO, Any]] = {}
-        kept: list[dict[str, Any]] = []
+        self._kept: list[dict[str, Any]] = []
         try:
-            if append and self.path.exists():
-                kept = [r for r in read(self.path) if r["iter"] < start_iter]
-            self._begin -= max((r["seconds"] for r in kept), default=0.0)
-            self._file: TextIO = self.path.open("w", encoding="utf-8")
+            if newest:
+                self._kept = [r for r in read(self.path) if r["iter"] < start_iter]
+            elif not self.path.parent.is_dir():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         except OSError as error:
-            raise FileAccessError(f"Metrics cannot be written: {error.strerror}", file=self.path) from None
-        for row in kept:
-            self._write(row)
+            raise self._refused(error) from None
+        self._begin -= max((r["seconds"] for r in self._kept), default=0.0)
+        self.run = next((r["run"] for r in self._kept if "run" in r), self.run)
+
+    def _refused(self, error: OSError) -> FileAccessError:
+        return FileAccessError(f"Metrics cannot be written: {error.strerror}", file=self.path)
+
+    def _open(self) -> TextIO:
+        """The file, with the rows that an earlier part of the run wrote."""
+        try:
+            if self.path.exists():
+                dropped = [row for row in read(self.path) if row["iter"] >= self._start_iter]
+                if dropped:
+                    with _unused(f"{self._prefix}_metrics_from_{self._start_iter}", ".jsonl").open(
+                        "x", encoding="utf-8"
+                    ) as file:
+                        file.writelines(json.dumps(row) + "\n" for row in dropped)
+            with atomic.replacing(self.path) as path, path.open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(row) + "\n" for row in self._kept)
+            for row in self._kept:
+                self._write_csv(row)
+            return self.path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise self._refused(error) from None
 
     def on_display(self, solver: Solver, iteration: int, loss: float, rate: float, outputs: Outputs) -> None:
         self._write(self._row("train", iteration, rate, outputs) | {"loss": loss})
@@ -51,17 +85,24 @@ class Metrics(Callback):
             self._write(self._row("test", iteration, solver.lr, outputs) | {"net": net_id})
 
     def on_end(self, solver: Solver) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         for file, _ in self._csv.values():
             file.close()
 
     def _row(self, kind: str, iteration: int, rate: float, outputs: Outputs) -> dict[str, Any]:
         seconds = round(time.monotonic() - self._begin, 6)
-        return {"kind": kind, "iter": iteration, "seconds": seconds, "lr": rate, "outputs": outputs}
+        row = {"run": self.run, "kind": kind, "iter": iteration, "seconds": seconds}
+        return row | {"lr": rate, "outputs": outputs}
 
     def _write(self, row: dict[str, Any]) -> None:
+        if self._file is None:
+            self._file = self._open()
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
+        self._write_csv(row)
+
+    def _write_csv(self, row: dict[str, Any]) -> None:
         columns = {"NumIters": row["iter"], "Seconds": row["seconds"], "LearningRate": f"{row['lr']:.7g}"}
         columns.update(
             {name: f"{value:.7g}" for name, value in flat(row["outputs"]).items()}
@@ -115,6 +156,28 @@ class TensorBoard(Callback):
 
     def on_end(self, solver: Solver) -> None:
         self._writer.close()
+
+
+def _runs(prefix: str) -> list[str]:
+    """The prefixes of the runs that have written metrics under ``prefix``, from the first to the newest."""
+    folder, name = os.path.split(prefix)
+    found = Path(folder or ".").glob(f"{glob.escape(name)}*_metrics.jsonl")
+    prefixes = [os.path.join(folder, path.name.removesuffix("_metrics.jsonl")) for path in found]
+    return sorted((p for p in prefixes if _number(prefix, p)), key=lambda p: _number(prefix, p))
+
+
+def _number(prefix: str, run: str) -> int:
+    """Which run of the prefix this is: 1, 2 …; 0 if it is none of them."""
+    if run == prefix:
+        return 1
+    number = run.removeprefix(f"{prefix}_run")
+    return int(number) if run.startswith(f"{prefix}_run") and number.isdecimal() else 0
+
+
+def _unused(stem: str, ending: str) -> Path:
+    """A path that does not exist yet."""
+    names = (f"{stem}{ending}" if i == 1 else f"{stem}_{i}{ending}" for i in itertools.count(1))
+    return next(path for path in map(Path, names) if not path.exists())
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -28,8 +28,9 @@ class SignalActions:
         self._interrupts = 0
 
     def take(self) -> Action:
-        """The action asked for since the last call."""
+        """The action asked for since the last call. An iteration came to its end: interrupts count anew."""
         asked, self._asked = self._asked, Action.NONE
+        self._interrupts = 0
         return asked
 
     def _receive(self, number: int, frame: FrameType | None) -> None:

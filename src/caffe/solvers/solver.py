@@ -227,6 +227,8 @@ class Solver:
             loss = self.workers.mean(float(self._smoothed))
             if root:
                 logs.info(f"Iteration {self.iter}, loss = {loss:g}")
+                for callback in self._callbacks:
+                    callback.on_display(self, self.iter, loss, self.lr, display.outputs(self.net))
         if self._test_is_due(self.iter):
             self.test_all()
         if root:
