@@ -31,7 +31,7 @@ FLOORS = [
     ["layer", "tensor_layer", "layer_factory", "user_layer", "layers"],
     ["net"],
     ["solvers"],
-    ["classifier", "detector", "parallel", "training_log", "models", "doctor"],
+    ["classifier", "detector", "parallel", "training_log", "models", "doctor", "predict"],
     ["cli"],
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}

@@ -92,7 +92,7 @@ def test_means_swaps_and_labels(files, capsys, monkeypatch):
         (["red.png", "--labels=deploy.prototxt"], "--labels must have 3 lines"),
         (["red.png", "--images_dim=3,4"], r"at least the net's \[6, 5\]"),
         (["red.png", "--channel_swap=a"], "integers separated by ','"),
-        (["red.png", "--top=0"], "--top must be at least 1"),
+        (["red.png", "--top=0"], "--top: must be at least 1"),
         ([".", "--ext=gif"], r"no \*\.gif"),
         (["red.png", "--weights=none.caffemodel"], "none.caffemodel"),
     ],

@@ -121,4 +121,5 @@ def read_labels(path: str, model: str, count: int) -> list[str]:
                 )
         elif path:
             raise MissingFileError("This labels file does not exist", file=path)
+    click.echo("The classes have no names here: give them with --labels=FILE, a line each.", err=True)
     return [f"class {i}" for i in range(count)]

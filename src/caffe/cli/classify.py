@@ -50,11 +50,12 @@ def command(images: tuple[str, ...], **flags: Any) -> int:
     from caffe.cli import devices
 
     if flags["top"] < 1:
-        raise InputError(f"--top must be at least 1; got {flags['top']}")
+        raise click.BadParameter(f"must be at least 1; got {flags['top']}", param_hint="--top")
     output = images[1] if len(images) == 2 and Path(images[1]).suffix.lower() not in _IMAGES else None
     devices.use(flags["gpu"])
     speed.use(flags["amp"], flags["compiles"])
     net = Classifier(flags["model"], flags["weights"])
+    probabilities = _classifies(net)
     _images.prepare(net, flags)
     net.image_dims = np.array(_dims(flags["images_dim"], net))
     scores = {
@@ -65,12 +66,31 @@ def command(images: tuple[str, ...], **flags: Any) -> int:
         np.save(output, np.array(list(scores.values())))
         click.echo(f"Saved the scores of {len(scores)} images into {output.removesuffix('.npy')}.npy")
     if output is None or flags["print_results"]:
+        if not probabilities:
+            click.echo("The net ends without Softmax: its scores are no probabilities.", err=True)
+        count = len(next(iter(scores.values())))
+        labels = _images.read_labels(flags["labels"], flags["model"], count)
         for name, row in scores.items():
-            labels = _images.read_labels(flags["labels"], flags["model"], len(row))
             click.echo(f"---------- Prediction for {name} ----------")
             for i in np.argsort(-row, kind="stable")[: flags["top"]]:
                 click.echo(f'{row[i]:.4f} - "{labels[i]}"')
     return 0
+
+
+def _classifies(net: Classifier) -> bool:
+    """Whether the net's scores are probabilities. Raises InputError where it gives no classes at all."""
+    from caffe.predict.kinds import Kind, answer_of
+
+    answer = answer_of(net)
+    if answer.kind is not Kind.CLASSES:
+        does, command = (
+            ("finds boxes", "detect") if answer.kind is Kind.BOXES else ("colours pixels", "segment")
+        )
+        raise InputError(
+            f"This net {does}; it gives no scores of classes for an image",
+            fix=f"caffe {command} PHOTO --model=… --weights=…",
+        )
+    return answer.probabilities
 
 
 def _dims(text: str, net: Classifier) -> list[int]:

@@ -1,8 +1,8 @@
-"""``caffe detect``: score windows of images with a classification net, as the original's detect.py.
+"""``caffe detect``: boxes around what a detector finds on photos.
 
-INPUT is a .csv with the columns filename, ymin, xmin, ymax, xmax (``--crop_mode=list``), or a .txt or .csv
-naming image files (``--crop_mode=selective_search``). OUTPUT is a .csv, or a .h5 with the arrays filename,
-window and prediction.
+The original's ``detect.py INPUT OUTPUT``, which scores windows with a classification net, works too: INPUT is a .csv
+with the columns filename, ymin, xmin, ymax, xmax (``--crop_mode=list``), or a .txt or .csv naming image files
+(``--crop_mode=selective_search``); OUTPUT is a .csv, or a .h5 with the arrays filename, window and prediction.
 """
 
 from __future__ import annotations
@@ -15,28 +15,44 @@ from typing import Any
 
 import click
 
-from caffe.cli import _images, gflags
+from caffe.cli import _images, _predictions, gflags
 from caffe.errors import DataError, FileAccessError, InputError, MissingFileError
 
 COLUMNS = ("ymin", "xmin", "ymax", "xmax")
 
 
 @click.command("detect", cls=_images.ImagesCommand)
-@click.argument("input_file", metavar="INPUT")
-@click.argument("output_file", metavar="OUTPUT")
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO…")
 @_images.image_flags
+@_predictions.flags
 @click.option(
     "--crop_mode",
     type=click.Choice(["list", "selective_search"]),
     default="selective_search",
     show_default=True,
-    help="Where windows come from.",
+    help="Where windows come from (INPUT OUTPUT).",
 )
 @click.option(
-    "--context_pad", default=16, show_default=True, help="Pixels of surroundings, in the net's input."
+    "--context_pad", default=16, show_default=True, help="Pixels around a window in the net's input."
 )
-def command(input_file: str, output_file: str, **flags: Any) -> int:
-    """Score the windows that INPUT lists, or selective search proposes, and write the scores to OUTPUT."""
+def command(photos: tuple[str, ...], **flags: Any) -> int:
+    """Find things on each PHOTO, a file or a folder of them, and draw boxes around them.
+
+    Takes nets as SSD, YOLO, Faster R-CNN, R-FCN and UltraFace; which it is, is told from its outputs. Pictures go to
+    the folder --out, whose files are never overwritten. Or: caffe detect INPUT OUTPUT scores the windows that INPUT
+    (.csv, .txt) lists, or selective search proposes, with a classification net, and writes them to OUTPUT (.csv, .h5).
+
+    \b
+      caffe detect street.jpg --model=deploy.prototxt --weights=ssd.caffemodel --labels=labelmap.prototxt
+    """
+    endings = [Path(path).suffix.lower() for path in photos]
+    if len(photos) == 2 and (endings[0] in (".csv", ".txt") or endings[1] in (".csv", ".h5", ".hdf5")):
+        return _windows(*photos, flags)
+    return _predictions.run(photos, flags, "boxes")
+
+
+def _windows(input_file: str, output_file: str, flags: dict[str, Any]) -> int:
+    """Score windows, as the original's detect.py."""
     from caffe.cli import devices
     from caffe.detector import Detector
 
