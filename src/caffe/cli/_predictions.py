@@ -155,14 +155,15 @@ def write_picture(folder: str, photo: str, kind: str, picture: Photo) -> Path | 
 
 def run(photo_paths: Sequence[str], given: dict[str, Any], wanted: str = "") -> int:
     """Predict for photos and print what was found. ``wanted``: the kind that the net must have. Raises InputError."""
-    from caffe import TEST, Net
     from caffe.cli import devices
+    from caffe.net.net import Net
     from caffe.predict.kinds import Kind, answer_of
+    from caffe.proto import caffe_pb2
 
     if not 0 <= given["threshold"] <= 1:
         raise click.BadParameter(f"must be from 0 to 1; got {given['threshold']}", param_hint="--threshold")
     devices.use(given["gpu"])
-    net = Net(given["model"], TEST, weights=given["weights"])
+    net = Net(given["model"], caffe_pb2.TEST, weights=given["weights"])
     kind = Kind(wanted) if wanted else answer_of(net).kind
     found = list(
         {Kind.BOXES: _boxes, Kind.PIXELS: _pixels, Kind.CLASSES: _classes}[kind](net, photo_paths, given)
