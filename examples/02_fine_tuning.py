@@ -1,3 +1,4 @@
+# needs: demo
 # %% [markdown]
 # # Fine-tuning: from digits 0–4 to digits 5–9
 #

@@ -1,3 +1,4 @@
+# needs: demo
 # %% [markdown]
 # # Training without a database
 #

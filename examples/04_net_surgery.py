@@ -1,3 +1,4 @@
+# needs: demo
 # %% [markdown]
 # # Net surgery
 #

@@ -1,3 +1,4 @@
+# needs: demo
 # %% [markdown]
 # # Logistic regression from HDF5
 #

@@ -1,3 +1,4 @@
+# needs: demo
 # %% [markdown]
 # # Several labels, from a data layer in Python
 #

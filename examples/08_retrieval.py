@@ -1,3 +1,4 @@
+# needs: demo, SqueezeNet
 # %% [markdown]
 # # Features for retrieval
 #

@@ -1,3 +1,4 @@
+# needs: nothing
 # %% [markdown]
 # # Looking at nets
 #

@@ -1,3 +1,4 @@
+# needs: demo
 # %% [markdown]
 # # A loss of your own
 #

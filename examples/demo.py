@@ -1,3 +1,4 @@
+# needs: demo
 """A LeNet, described in prototxt, learns handwritten digits in front of your eyes.
 
     make demo                      (or: python examples/demo.py --out demo)

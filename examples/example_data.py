@@ -21,15 +21,23 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 def mnist_lmdbs(folder: Path) -> tuple[str, str]:
     """MNIST as two LMDBs in ``folder``, for training and testing; their paths.
 
-    From the four files in data/mnist (`caffe download mnist` puts them there) or ``$CAFFE_TEST_ASSETS``.
+    From the four files in data/mnist (`caffe download mnist` puts them there) or ``$CAFFE_TEST_ASSETS``; where
+    they are in neither, scikit-learn's digits take their place, and a line says so.
     """
+    from demo import digits as small_digits
+    from demo import write_lmdb
+
     from caffe.cli.convert_mnist_data import main as convert
 
     for source in (Path("data/mnist"), _assets() / "mnist"):
         if len(list(source.glob("*-ubyte*"))) >= 4:
             break
     else:
-        raise SystemExit("This example needs MNIST: run `caffe download mnist` first")
+        print("scikit-learn's 1,797 digits stand in for MNIST, which `caffe download mnist` brings")
+        images, labels = small_digits()
+        for name, part in (("train", slice(1400)), ("test", slice(1400, None))):
+            write_lmdb(folder / f"mnist_{name}_lmdb", images[part], labels[part])
+        return str(folder / "mnist_train_lmdb"), str(folder / "mnist_test_lmdb")
     paths = []
     for part, name in (("train", "train"), ("t10k", "test")):
         images, labels = (

@@ -1,3 +1,4 @@
+# needs: nothing
 """Train a small Faster R-CNN to find circles, squares and triangles, and draw what it finds.
 
     python examples/faster_rcnn_shapes.py [folder]

@@ -1,3 +1,4 @@
+# needs: published models
 """Find faces in photos with Ultra-Light-Fast-Generic-Face-Detector (RFB-320), and draw boxes around them.
 
     python examples/find_faces.py MODEL_FOLDER PHOTO [PHOTO ...] [--out FOLDER]

@@ -1,3 +1,4 @@
+# needs: published models
 """Find faces and their eyes, noses and mouths with MTCNN, a cascade of three nets, and draw them.
 
     python examples/find_faces_mtcnn.py DET1 DET2 DET3 PHOTO [PHOTO ...] [--out FOLDER]

@@ -1,3 +1,4 @@
+# needs: published models
 """Find QR codes in a picture with the SSD of OpenCV's WeChat reader, and draw boxes around them.
 
     python examples/find_qr_code.py MODEL_FOLDER [--image PICTURE] [--out qr_code.png]

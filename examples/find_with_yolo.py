@@ -1,3 +1,4 @@
+# needs: published models
 """Find things of 20 kinds, or faces, with small YOLO v3 nets of github.com/dog-qiuqiu/MobileNet-Yolo.
 
     python examples/find_with_yolo.py nano|face MODEL_FOLDER PHOTO [PHOTO ...] [--out FOLDER]

@@ -1,3 +1,4 @@
+# needs: plot, published models
 """A picture from every kind of published model at hand: what it is given, and what it makes of it.
 
     python examples/models_gallery.py OUT [NAME ...] --models DIR [--photos DIR] [--mnist DIR]

@@ -1,3 +1,4 @@
+# needs: nothing
 """Train a small SSD to find circles, squares and triangles, and draw what it finds.
 
     python examples/ssd_shapes.py [folder]

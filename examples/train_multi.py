@@ -1,3 +1,4 @@
+# needs: nothing
 """Train one net with several processes through ``caffe.NCCL``, each on a device of its own.
 
     python train_multi.py --solver solver.prototxt --gpus 0 1        # two GPUs

@@ -3,8 +3,8 @@
     python scripts/run_examples.py [NAME …] [--check]
 
 The examples are Python scripts in cells (``# %%``; ``# %% [markdown]`` for text). Each runs in a kernel of its own,
-in the folder examples/, and becomes NAME.ipynb beside the script. ``--check`` runs, but writes nothing. Some need
-SqueezeNet: see examples/example_data.py.
+in the folder examples/, and becomes NAME.ipynb beside the script. ``--check`` runs, but writes nothing. What a script
+needs is in its first line.
 """
 
 from __future__ import annotations
@@ -16,15 +16,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-import nbclient
-import nbformat
-
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 LARGEST = 300_000  # bytes of a notebook
 
 
+def needs(path: Path) -> list[str]:
+    """What a script says in its first line that it needs: extras of the package, files; nothing is an empty list."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    if not first.startswith("# needs: "):
+        raise SystemExit(
+            f"{path.name}: its first line must say what it needs, as '# needs: demo, SqueezeNet'"
+        )
+    named = first.removeprefix("# needs: ").split(", ")
+    return [] if named == ["nothing"] else named
+
+
 def cells(text: str) -> list[Any]:
     """The cells of a script: code, and Markdown without its comment signs."""
+    import nbformat
+
     found = []
     for part in ("\n" + text).split("\n# %%")[1:]:
         head, _, body = part.partition("\n")
@@ -40,6 +50,9 @@ def cells(text: str) -> list[Any]:
 
 def run(path: Path) -> Any:
     """The executed notebook of a script; raises nbclient's error where a cell fails."""
+    import nbclient
+    import nbformat
+
     notebook = nbformat.v4.new_notebook(cells=cells(path.read_text(encoding="utf-8")))
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
@@ -53,6 +66,8 @@ def run(path: Path) -> Any:
 
 def main() -> int:
     """Run the examples that are named, or all; returns the exit status."""
+    import nbformat
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -11,15 +12,30 @@ from support_assets import ROOT, assets, assets_root
 
 FOLDER = ROOT / "examples"
 NAMES = sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.py"))
+EXTRAS = {"demo": ("sklearn", "matplotlib"), "plot": ("matplotlib",)}
+MODULES = {"example_data.py", "python_layers.py"}
+"""Imported by examples."""
+
+
+def the_runner():
+    spec = importlib.util.spec_from_file_location("run_examples", ROOT / "scripts" / "run_examples.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def require(name):
+    """Skip where something is missing that the example says it needs."""
+    for need in the_runner().needs(FOLDER / f"{name}.py"):
+        for module in EXTRAS.get(need, ()):
+            pytest.importorskip(module, reason=f"needs the extra {need}")
+        if need == "SqueezeNet":
+            assets("models", "squeezenet_v1.0_deepcompression")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_runs(name, tmp_path):
-    pytest.importorskip("sklearn")
-    pytest.importorskip("matplotlib")
-    source = (FOLDER / f"{name}.py").read_text()
-    if "squeezenet" in source:
-        assets("models", "squeezenet_v1.0_deepcompression")
+    require(name)
     environment = os.environ | {
         "MPLBACKEND": "Agg",
         "GLOG_minloglevel": "2",
@@ -38,12 +54,18 @@ def test_runs(name, tmp_path):
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-4000:]
 
 
+def test_the_table_says_what_each_needs():
+    rows = re.findall(r"^\| `(.+?)` \| .+ \| ?(.*?) ?\|$", (FOLDER / "README.md").read_text(), re.MULTILINE)
+    told = {name.removesuffix(".py"): needs.split(", ") if needs else [] for name, needs in rows}
+    runner = the_runner()
+    assert told == {p.stem: runner.needs(p) for p in FOLDER.glob("*.py") if p.name not in MODULES}
+    assert {need for needs in told.values() for need in needs} <= {*EXTRAS, "SqueezeNet", "published models"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_notebook_is_of_the_script(name):
-    pytest.importorskip("nbclient")
-    spec = importlib.util.spec_from_file_location("run_examples", ROOT / "scripts" / "run_examples.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    pytest.importorskip("nbformat")
+    module = the_runner()
     expected = module.cells((FOLDER / f"{name}.py").read_text())
     path = FOLDER / f"{name}.ipynb"
     assert path.stat().st_size <= module.LARGEST
