@@ -31,6 +31,23 @@ def transformer():
     return t
 
 
+def test_load_image_of_a_file_that_stands_anywhere():
+    """As where an image came over the network: written into memory, read at once."""
+    image = np.random.RandomState(0).randint(0, 256, (5, 7, 3), np.uint8)
+    file = python_io.BytesIO()
+    file.write(cv2.imencode(".png", image)[1].tobytes())
+    for _ in range(2):
+        np.testing.assert_array_equal(caffe.io.load_image(file), image[:, :, ::-1] / np.float32(255))
+
+    class Stream(python_io.RawIOBase):
+        def read(self, size=-1):
+            return file.getvalue()
+
+    np.testing.assert_array_equal(caffe.io.load_image(Stream()), image[:, :, ::-1] / np.float32(255))
+    with pytest.raises(InputTypeError, match=r"binary file.*rb"):
+        caffe.io.load_image(python_io.StringIO("x"))
+
+
 def test_load_image(golden):
     images = assets("reference", "golden", "formats", "images")
     image = caffe.io.load_image(images / "scene.jpg")

@@ -358,3 +358,42 @@ def test_what_cannot_be_says_so_at_once(call, error, words):
 def test_tops_can_be_looked_for():
     assert not hasattr(lenet(), "conv2") and hasattr(lenet(), "conv1")
     assert isinstance(getattr(lenet(), "conv2", X), Top)
+
+
+def test_whole_floats_are_integers():
+    """Python 3's division makes them: pad=(kernel - 1) / 2."""
+    n = NetSpec()
+    n.data = L.Input(shape=[[2.0, 3, np.float64(6), 5]])
+    n.conv = L.Convolution(n.data, num_output=np.float32(4), kernel_size=[3.0, 1], pad=2 / 2, axis=1.0)
+    n.a, n.b = L.Slice(n.conv, slice_point=4 / 2, ntop=2.0)
+    data, conv, cut = n.to_proto().layer
+    assert list(data.input_param.shape[0].dim) == [2, 3, 6, 5]
+    param = conv.convolution_param
+    assert (param.num_output, list(param.kernel_size), list(param.pad), param.axis) == (4, [3, 1], [1], 1)
+    assert list(cut.slice_param.slice_point) == [2] and len(cut.top) == 2
+
+
+@pytest.mark.parametrize(
+    "params", [dict(pad=1.5), dict(kernel_size=[3, 0.5]), dict(pad=float("nan")), dict(pad=-1.0)]
+)
+def test_fractions_are_refused(params):
+    with pytest.raises(LayerError, match="an integer"):
+        L.Convolution(L.Input(shape=[2, 3, 5, 4]), num_output=4, **params)
+
+
+def test_parameters_are_added_to_a_layer():
+    n = NetSpec()
+    n.data = L.Input(shape=[2, 3, 5, 4])
+    n.conv = L.Convolution(n.data, num_output=4, kernel_size=3)
+    n.update("conv", {"dilation": 2, "param": [dict(lr_mult=0)], "name": "renamed"})
+    layer = n.to_proto().layer[1]
+    assert (
+        list(layer.convolution_param.dilation) == [2]
+        and layer.param[0].lr_mult == 0
+        and layer.name == "renamed"
+    )
+    assert layer.convolution_param.num_output == 4
+    with pytest.raises(LayerError, match="dilatoin"):
+        n.update("conv", {"dilatoin": 2})
+    with pytest.raises(KeyError, match="no top 'con'"):
+        n.update("con", {})

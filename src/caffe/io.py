@@ -154,12 +154,13 @@ def load_image(filename: Any, color: bool = True) -> Floats:
     """An image file as H×W×C float32 in [0, 1]: RGB, or one channel of luminance without ``color``.
 
     Gray images are repeated thrice for ``color``; alpha is left out. ``filename`` is a path or an open binary
-    file. Raises MissingFileError, DataError for what is no image, and InputTypeError.
+    file, which is read from its start where it can be. Raises MissingFileError, DataError for what is no image,
+    and InputTypeError.
     """
     import cv2
 
     if hasattr(filename, "read"):
-        name, content = getattr(filename, "name", "the file"), filename.read()
+        name, content = getattr(filename, "name", "the file"), _whole_file(filename)
     elif not isinstance(filename, (str, os.PathLike)):
         raise InputTypeError(f"load_image takes a path or an open file; got {filename!r}")
     else:
@@ -183,6 +184,16 @@ def load_image(filename: Any, color: bool = True) -> Floats:
     elif not color and img.shape[2] == 3:
         img = (img @ _GRAY)[:, :, np.newaxis]
     return np.ascontiguousarray(img, dtype=np.float32)
+
+
+def _whole_file(file: Any) -> bytes:
+    """All of an open file, also where it was just written and stands at its end."""
+    if getattr(file, "seekable", lambda: hasattr(file, "seek"))():
+        file.seek(0)
+    content = file.read()
+    if isinstance(content, str):
+        raise InputTypeError(f"load_image takes a binary file; got {file!r}", fix="Open it with mode 'rb'")
+    return bytes(content)
 
 
 def oversample(images: Sequence[Array], crop_dims: Sequence[int]) -> Floats:

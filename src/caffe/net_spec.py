@@ -18,7 +18,7 @@ from typing import Any
 
 from caffe.errors import InputError, InputTypeError, LayerError, UnknownNameError, close_names
 from caffe.proto import caffe_pb2
-from caffe.proto.assign import assign_proto
+from caffe.proto.assign import assign_proto, whole
 
 # Types that read another type's message.
 _BORROWED = {"Deconvolution": "convolution_param", "RNN": "recurrent_param", "LSTM": "recurrent_param"}
@@ -60,9 +60,10 @@ class Function:
             if not isinstance(bottom, Top):
                 raise InputTypeError(f"{type_name} input {i} is not a Top (type is {type(bottom)})")
         self.params = dict(params)
-        ntop = self.params.pop("ntop", 1)
-        if isinstance(ntop, bool) or not isinstance(ntop, int) or ntop < 0:
-            raise InputError(f"ntop of {type_name} must be an integer from 0; got {ntop!r}")
+        given = self.params.pop("ntop", 1)
+        ntop = whole(given)
+        if ntop is None or ntop < 0:
+            raise InputError(f"ntop of {type_name} must be an integer from 0; got {given!r}")
         self.ntop: int = ntop
         self.in_place: bool = bool(self.params.pop("in_place", False))
         if self.in_place and len(self.inputs) < self.ntop:
@@ -239,7 +240,10 @@ class NetSpec:
         return list(self.tops.values())
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Set several tops, as ``dict.update``."""
+        """Set several tops, as ``dict.update``; or add parameters to the layer of a name: ``update(name, params)``."""
+        if len(args) == 2 and isinstance(args[0], str):
+            self.__getattr__(args[0])._update(args[1])
+            return
         for name, top in dict(*args, **kwargs).items():
             self.__setattr__(name, top)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from caffe.errors import CaffeWarning, DeviceError, InputError
+from caffe.proto.assign import whole
 
 if TYPE_CHECKING:
     import torch
@@ -51,9 +52,10 @@ def set_mode_gpu() -> None:
 
 def set_device(device_id: int) -> None:
     """Choose the accelerator for GPU mode. Raises InputError for a negative or non-integer id."""
-    if isinstance(device_id, bool) or not isinstance(device_id, (int, np.integer)) or device_id < 0:
+    number = whole(device_id)
+    if number is None or number < 0:
         raise InputError(f"The device of set_device must be an integer from 0; got {device_id!r}")
-    _switch(_state.mode, int(device_id))
+    _switch(_state.mode, number)
 
 
 def _switch(mode: int, device_id: int) -> None:
@@ -130,10 +132,11 @@ def _users_level() -> int:
 
 def set_random_seed(seed: int) -> None:
     """Seed fillers, data shuffling and cropping, and Dropout."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+    number = whole(seed)
+    if number is None:
         raise InputError(f"The seed must be an integer; got {seed!r}")
-    _state.seed = int(seed)
-    _state.generator = np.random.default_rng(int(seed) & 0xFFFFFFFFFFFFFFFF)
+    _state.seed = number
+    _state.generator = np.random.default_rng(number & 0xFFFFFFFFFFFFFFFF)
     _state.torch_seeded = False
     if "torch" in sys.modules:
         _seed_torch()

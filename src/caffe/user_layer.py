@@ -29,6 +29,16 @@ _CLASS_ATTRIBUTES = (
 )
 
 
+class Phase(int):
+    """A phase as scripts see it: a number that equals caffe.TRAIN or caffe.TEST, ``'TRAIN'`` or ``'TEST'`` as text."""
+
+    def __str__(self) -> str:
+        return str(caffe_pb2.Phase.Name(self))
+
+    def __format__(self, spec: str) -> str:
+        return format(int(self) if spec.endswith(("d", "x", "n")) else str(self), spec)
+
+
 class UserLayer(Layer):
     """Calls the four methods of an object of the user's class ``cls``.
 
@@ -47,6 +57,7 @@ class UserLayer(Layer):
             setattr(self, name, getattr(cls, name))
         self.user: Layer = cls.__new__(cls)
         Layer.__init__(self.user, param)
+        self.user.phase = Phase(param.phase)
         if cls.__init__ is not Layer.__init__:
             self._call(self.user.__init__, "__init__", *self._init_arguments(cls))  # type: ignore[misc]
         self.blobs = self.user.blobs

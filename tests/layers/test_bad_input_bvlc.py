@@ -199,7 +199,6 @@ def test_refused(text: str, shapes: Shapes, tops: int, field: str | None, says: 
         ),
         ('type: "MultinomialLogisticLoss"', (3, 5), [0, 1, 9], "got 9 at position 2"),
         ('type: "HingeLoss"', (3, 5), [-1, 1, 2], "got -1 at position 0"),
-        ('type: "Accuracy"', (3, 5), [0, 1, 5], "got 5 at position 2"),
     ],
 )
 def test_labels_outside_the_classes(text: str, scores: tuple[int, ...], labels: list[int], says: str) -> None:

@@ -157,6 +157,22 @@ def test_accuracy_counts_equals_against_the_label() -> None:
     assert each.tolist() == [0, 0.5, 0]
 
 
+def test_accuracy_of_labels_outside_the_classes(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in SegNet's published nets: 11 for "nothing", behind classes 0 to 10, and no ignore_label."""
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    scores = [[1, 9, 0], [0, 2, 1], [3, 3, 9], [0, 9, 2]]
+    _, [accuracy, each] = forward('name: "acc" type: "Accuracy"', scores, [1, 3, 2, -1], tops=2)
+    assert accuracy == 0.5 and each.tolist() == [0, 1, 1]
+    told = capfd.readouterr().err
+    assert told.count("Layer 'acc' (Accuracy): labels should be from 0 to 2; got 3") == 1
+    [y] = forward('type: "Accuracy" accuracy_param { ignore_label: 3 }', scores, [1, 3, 2, -1])[1]
+    assert y == pytest.approx(2 / 3)
+    [y] = forward('type: "Accuracy" accuracy_param { top_k: 3 }', scores, [1, 3, 2, -1])[1]
+    assert y == 0.5
+
+
 def test_labels_are_cut_off_to_whole_numbers() -> None:
     x = [[1, 2, 4], [0, 3, 1]]
     whole = forward('type: "SoftmaxWithLoss"', x, [0, 2])[1][0]

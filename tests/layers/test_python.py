@@ -261,3 +261,27 @@ def test_register_layer_refuses() -> None:
         caffe.register_layer("TestNothing")(int)  # type: ignore[type-var]
     with pytest.raises(LayerError, match="'ReLU' exists already"):
         caffe.register_layer("ReLU")(Double)
+
+
+class ReadsItsPhase(caffe.Layer):
+    """As py-faster-rcnn's layers: the phase as text is a key, as a number it is compared."""
+
+    def setup(self, bottom: Any, top: Any) -> None:
+        sizes = {"TRAIN": 4, "TEST": 5}
+        self.size = sizes[str(self.phase)]
+        assert sizes[f"{self.phase}"] == self.size
+        assert self.phase == (caffe.TRAIN if self.size == 4 else caffe.TEST)
+        assert [10, 20][self.phase] == 10 * (self.size - 3) and f"{self.phase:d}" == str(int(self.phase))
+
+    def reshape(self, bottom: Any, top: Any) -> None:
+        top[0].reshape(self.size)
+
+    def forward(self, bottom: Any, top: Any) -> None:
+        top[0].data[...] = self.size
+
+
+@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
+def test_the_phase_is_text_and_number(tmp_path: Path, phase: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "reads_its_phase", sys.modules[__name__])
+    n = net(tmp_path, python("ReadsItsPhase", 'top: "y"', module="reads_its_phase"), phase=phase)
+    assert n.forward()["y"].tolist() == ([4] * 4 if phase == caffe.TRAIN else [5] * 5)

@@ -7,7 +7,6 @@ import pytest
 from harness import make_layer
 
 from caffe.blob import Blob
-from caffe.errors import LayerError
 
 
 def forward(text: str, *batches: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -55,6 +54,13 @@ def test_all_ignored() -> None:
     np.testing.assert_array_equal(forward("ignore_label: 7", (scores, labels * 0 + 7)), [0, 0, 1])
 
 
-def test_a_label_outside_is_an_error() -> None:
-    with pytest.raises(LayerError, match="255"):
-        forward("ignore_label: 7", batch(0))
+def test_a_label_outside_is_never_found(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    scores = np.zeros((1, 2, 1, 3))
+    scores[0, 1, 0, 2] = 1  # found: 1, 1, 1, as the last of equals counts
+    labels = np.array([1, 2, 1]).reshape(1, 1, 1, 3)
+    found = forward("", (scores, labels))
+    np.testing.assert_allclose(found, [2 / 3, 1, (1 + 2 / 3) / 2], rtol=1e-6)
+    assert "labels should be from 0 to 1; got 2" in capfd.readouterr().err

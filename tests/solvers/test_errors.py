@@ -100,6 +100,10 @@ def test_step_takes_a_number():
     solver = caffe.SGDSolver("solver.prototxt")
     with pytest.raises(TypeError, match="number of iterations"):
         solver.step("3")
+    with pytest.raises(InputTypeError, match=r"iterations; got 1\.5"):
+        solver.step(1.5)
+    solver.step(3 / 1.0)
+    assert solver.iter == 3
 
 
 def test_what_a_solver_is_asked_in_vain():

@@ -10,6 +10,7 @@ import numpy as np
 
 from caffe.blob import Blob
 from caffe.errors import InputError, InputTypeError, UnknownNameError, close_names
+from caffe.proto.assign import whole
 
 
 def constructor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int, Any, Any]:
@@ -32,7 +33,7 @@ def constructor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int
     if "phase" not in given:
         raise InputTypeError("Net needs a phase", fix="Net(network_file, caffe.TEST, weights=…)")
     phase = given["phase"]
-    if isinstance(phase, bool) or not isinstance(phase, (int, np.integer)):
+    if whole(phase) is None:
         raise InputTypeError(f"The phase must be caffe.TRAIN or caffe.TEST; got {phase!r}")
     weights_file = given.get("weights") or None
     return int(phase), int(given.get("level") or 0), given.get("stages"), weights_file

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from caffe.errors import LayerError, close_names
+
+
+def whole(value: Any) -> int | None:
+    """An integer, or a float without a fraction (as Python 3's division makes them), as int; else None."""
+    if isinstance(value, (bool, np.bool_)):
+        return None
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return int(value) if float(value).is_integer() else None
+    return int(value) if hasattr(value, "__index__") else None
 
 
 def assign_proto(proto: Any, name: str, val: Any) -> None:
@@ -39,7 +52,7 @@ def _is_repeated(field: Any) -> bool:
 def _as_items(field: Any, val: Any) -> list[Any]:
     items = list(val) if isinstance(val, (list, tuple, range)) else [val]
     is_shape = field.message_type is not None and field.message_type.name == "BlobShape"
-    if is_shape and items and all(isinstance(i, int) for i in items):
+    if is_shape and items and all(whole(i) is not None for i in items):
         return [items]
     return items
 
@@ -56,6 +69,8 @@ def _assign_item(proto: Any, field: Any, val: Any, repeated: bool) -> None:
         if value is None:
             raise _bad_value(field, val, close_names(val, field.enum_type.values_by_name))
         val = value.number
+    elif isinstance(val, float) and field.cpp_type in _integers(field):
+        val = whole(val) if whole(val) is not None else val
     try:
         if repeated:
             getattr(proto, name).append(val)
@@ -63,6 +78,12 @@ def _assign_item(proto: Any, field: Any, val: Any, repeated: bool) -> None:
             setattr(proto, name, val)
     except (TypeError, ValueError):
         raise _bad_value(field, val) from None
+
+
+def _integers(field: Any) -> tuple[int, ...]:
+    """The kinds of fields that hold integers."""
+    enum: int = field.CPPTYPE_ENUM
+    return (field.CPPTYPE_INT32, field.CPPTYPE_INT64, field.CPPTYPE_UINT32, field.CPPTYPE_UINT64, enum)
 
 
 def _assign_message(proto: Any, field: Any, val: Any, repeated: bool) -> None:

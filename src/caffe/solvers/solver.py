@@ -16,6 +16,7 @@ from caffe.errors import InputError, InputTypeError, SolverError
 from caffe.net.net import Net
 from caffe.precision import LossScale
 from caffe.proto import caffe_pb2
+from caffe.proto.assign import whole
 from caffe.solvers import display, setup, snapshot
 from caffe.solvers.callbacks import Callback, FunctionCallback
 from caffe.solvers.lr_policy import LRPolicy
@@ -88,12 +89,10 @@ class Solver:
 
     def step(self, iters: int) -> None:
         """Train for ``iters`` iterations, with the tests, displays and snapshots that fall due."""
-        if isinstance(iters, bool) or not isinstance(iters, int):
-            try:
-                iters = int(iters.__index__())  # type: ignore[union-attr]
-            except AttributeError:
-                raise InputTypeError(f"step takes a number of iterations; got {iters!r}") from None
-        stop = self.iter + iters
+        count = whole(iters)
+        if count is None:
+            raise InputTypeError(f"step takes a number of iterations; got {iters!r}")
+        stop = self.iter + count
         self._begin_window()
         while self.iter < stop:
             self.net.clear_param_diffs()

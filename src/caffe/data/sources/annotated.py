@@ -78,7 +78,7 @@ class AnnotatedBatches(RecordBatches):
         rows = (1, 1, max(len(ready.image.labels), 1), 8) if self.annotated else (self.batch_size,)
         return [(self.batch_size, *shape), rows]
 
-    def load(self, job: Job, allocate: Allocate) -> list[Array]:
+    def _load(self, job: Job, allocate: Allocate) -> list[Array]:
         images: Array | None = None
         rows: list[Array] = []
         labels = allocate((len(job.items),))

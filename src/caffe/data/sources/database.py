@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +34,9 @@ class Cursor(Protocol):
 
     def seek_after(self, key: bytes) -> None:
         """Go to the record behind ``key``, to the first for an empty one."""
+
+    def whole(self, items: Sequence[Item]) -> Sequence[Item]:
+        """The same items, read anew where somebody may have written over them since they were taken."""
 
     def close(self) -> None:
         """Give the place back. Views of records are invalid from now on."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -171,6 +171,9 @@ class LevelCursor:
         following = next(self._records, None)
         if following is not None and following[0] != key:
             self._records.seek(key)
+
+    def whole(self, items: Sequence[Item]) -> Sequence[Item]:
+        return items  # LevelDB's are copies
 
     def close(self) -> None:
         self._records.close()

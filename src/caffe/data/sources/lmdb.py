@@ -1,127 +1,174 @@
-"""LMDB, read and written by py-lmdb.
+"""LMDB: read by our own reader of its pages, written by py-lmdb.
 
-An environment may be open only once in a process, so readers of one path share it. Reading takes a place in
-the reader table where the folder is writable, so that a process that writes at the same time leaves our
-pages alone.
+Readers hold no locks, and scripts may open the same database with py-lmdb before or after them. While somebody
+writes to it, a reader goes on with the newest records and reads again what may have been overwritten meanwhile.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import lmdb
 
-from caffe import logs
-from caffe.data.sources.database import Item
+from caffe.data.sources.database import Item, key_text
 from caffe.errors import CorruptDataError, DataError, FileAccessError
+from caffe.formats.lmdb_pages import LmdbFile
+
+_T = TypeVar("_T")
 
 _COMMIT_EVERY = 1000
 _FIRST_MAP_SIZE = 1 << 26
-_LARGEST_COPY = 1 << 30
+_AT_ONCE = 64
+_TRIES = 100
 
 
-class _Shared:
-    """An open environment and how many use it."""
+class LmdbDatabase:
+    """An LMDB opened for reading. Raises CorruptDataError, DataError, FileAccessError."""
 
-    def __init__(self, env: Any, file: tuple[int, int]) -> None:
-        self.env = env
-        self.file = file
-        self.users = 0
-        self.pid = os.getpid()
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._open: LmdbFile | None = LmdbFile(_file(path), path)
+        if not len(self):
+            self.close()
+            raise DataError(f"The LMDB '{path}' is empty: it must hold at least one record")
 
+    @property
+    def file(self) -> LmdbFile:
+        """The file's pages."""
+        if self._open is None:
+            raise FileAccessError(f"The LMDB '{self.path}' was closed")
+        return self._open
 
-_environments: dict[str, _Shared] = {}
-_guard = threading.Lock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_guard.release)
+    def __len__(self) -> int:
+        return len(self.file)
 
+    def cursor(self) -> LmdbCursor:
+        return LmdbCursor(self)
 
-def _acquire(path: str) -> _Shared:
-    place = os.path.realpath(path)
-    with _guard:
-        shared = _environments.get(place)
-        if shared is not None and shared.pid != os.getpid():
-            # made by the parent process: its lock and reader table are not ours
-            shared.env.close()
-            shared = None
-        if shared is not None and shared.file != _identity(path):
-            shared = None  # another database took its place meanwhile
-        if shared is None:
-            shared = _environments[place] = _Shared(_open_environment(path), _identity(path))
-        shared.users += 1
-        return shared
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        place = _Place(self.file.again())
+        while chunk := place.copies(_AT_ONCE):
+            yield from chunk
+        place.file.close()
 
+    def get(self, key: bytes) -> bytes | None:
+        file = self.file.again()
+        try:
+            return _Place(file).steady(lambda: _copy(file.get(key)))
+        finally:
+            file.close()
 
-def _release(path: str, shared: _Shared) -> None:
-    with _guard:
-        shared.users -= 1
-        if shared.users == 0 and shared.pid == os.getpid():
-            shared.env.close()
-            if _environments.get(os.path.realpath(path)) is shared:
-                del _environments[os.path.realpath(path)]
-
-
-def _identity(path: str) -> tuple[int, int]:
-    status = os.stat(_file(path))
-    return status.st_dev, status.st_ino
+    def close(self) -> None:
+        file, self._open = self._open, None
+        if file is not None:
+            file.close()
 
 
 def _file(path: str) -> Path:
     return Path(path, "data.mdb") if os.path.isdir(path) else Path(path)
 
 
-def _open_copy(path: str, file: Path) -> Any:
-    """The records of now of a database that a script in this process keeps open, as py-lmdb opens none twice."""
-    if file.stat().st_size > _LARGEST_COPY:
-        raise FileAccessError(
-            f"The LMDB '{path}' is open in this process through lmdb.open",
-            fix="Close that environment first: env.close()",
-        )
-    logs.warning(f"The LMDB '{path}' is open in this process through lmdb.open: reading a copy of it")
-    with tempfile.TemporaryDirectory(prefix="caffe-lmdb-", ignore_cleanup_errors=True) as folder:
-        copy = shutil.copyfile(file, Path(folder, file.name))  # once mapped, it needs no name
-        return lmdb.open(str(copy), readonly=True, subdir=False, lock=False, create=False)
+def _copy(value: memoryview | None) -> bytes | None:
+    return None if value is None else bytes(value)
 
 
-def _open_environment(path: str) -> Any:
-    folder = os.path.isdir(path)
-    file = _file(path)
-    lock = os.access(path if folder else file.parent, os.W_OK)
-    try:
-        try:
-            env = lmdb.open(path, readonly=True, subdir=folder, lock=lock, readahead=True, create=False)
-        except lmdb.LockError:
-            env = lmdb.open(path, readonly=True, subdir=folder, lock=False, readahead=True, create=False)
-    except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError) as error:
-        raise CorruptDataError(
-            f"The LMDB '{path}' cannot be read: {_reason(error)}", fix="Copy or make it again"
-        ) from error
-    except lmdb.Error as error:
-        if "already open" in str(error):
-            env, lock = _open_copy(path, file), False
-        elif not file.stat().st_size:
-            raise CorruptDataError(f"The LMDB '{path}' is empty: {file.name} has 0 bytes") from error
-        else:
-            raise FileAccessError(f"The LMDB '{path}' cannot be opened: {_reason(error)}") from error
-    expected = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
-    size = file.stat().st_size
-    if size < expected:
-        # read on, this would end the process: the missing pages are mapped, but there is nothing behind them
-        env.close()
-        raise CorruptDataError(
-            f"The LMDB '{path}' is cut off: {file.name} must have at least {expected:,} bytes; got {size:,}",
-            fix="Copy or make it again",
+class _Place:
+    """A place in a file that another process may be writing to."""
+
+    def __init__(self, file: LmdbFile) -> None:
+        self.file = file
+        self.last = b""
+        self.written = False
+        """Whether somebody wrote since this was opened: then values are copied before they are handed out."""
+        self._records: Iterator[Item] = file.records()
+
+    def seek_after(self, key: bytes) -> None:
+        self.last = key
+        records = self.file.records(key)
+        self._records = (record for record in records if record[0] != key) if key else records
+
+    def steady(self, read: Callable[[], _T]) -> _T:
+        """What ``read`` gives, from records that nobody wrote over while it read."""
+        for _ in range(_TRIES):
+            try:
+                found = read()
+            except CorruptDataError:
+                if not self.file.changed():
+                    raise
+            else:
+                if not self.file.changed():
+                    return found
+            self.written = True
+            self.file.refresh()
+            self.seek_after(self.last)
+        raise DataError(
+            f"The LMDB '{self.file.path}' is being written so fast that it cannot be read meanwhile"
         )
-    if lock:
-        env.reader_check()
-    return env
+
+    def next(self, count: int) -> list[Item]:
+        """The next records, fewer at the end."""
+        items = list(islice(self._records, count))
+        return [(key, bytes(value)) for key, value in items] if self.written else items
+
+    def copies(self, count: int) -> list[tuple[bytes, bytes]]:
+        """The next records, fewer at the end, with values of their own."""
+        items = self.steady(lambda: [(key, bytes(value)) for key, value in self.next(count)])
+        self.last = items[-1][0] if items else self.last
+        return items
+
+
+class LmdbCursor:
+    """A place in an LMDB."""
+
+    def __init__(self, database: LmdbDatabase) -> None:
+        self._place = _Place(database.file.again())
+
+    def take(self, count: int) -> list[Item]:
+        place = self._place
+        items = place.steady(lambda: self._around(count))
+        place.last = items[-1][0] if items else place.last
+        return items
+
+    def _around(self, count: int) -> list[Item]:
+        place = self._place
+        items = place.next(count)
+        while len(items) < count:
+            if not len(place.file):
+                raise DataError(f"The LMDB '{place.file.path}' is empty")
+            place.seek_after(b"")
+            items += place.next(count - len(items))
+        return items
+
+    def last_key(self) -> bytes:
+        return self._place.last
+
+    def seek_after(self, key: bytes) -> None:
+        self._place.seek_after(key)
+
+    def whole(self, items: Sequence[Item]) -> Sequence[Item]:
+        """The same items, read anew where somebody may have written over them since they were taken.
+
+        Raises DataError where a record is no more.
+        """
+        place = self._place
+        if not items or isinstance(items[0][1], bytes) or not (place.written or place.file.changed()):
+            return items
+        file = place.file.again()
+        renewed: list[Item] = []
+        for key, _ in items:
+            value = _Place(file).steady(lambda key=key: _copy(file.get(key)))  # type: ignore[misc]
+            if value is None:
+                raise DataError(f"Record '{key_text(key)}' of '{file.path}' was removed before it was used")
+            renewed.append((key, value))
+        file.close()
+        return renewed
+
+    def close(self) -> None:
+        self._place.file.close()
 
 
 def _reason(error: Exception) -> str:
@@ -131,91 +178,6 @@ def _reason(error: Exception) -> str:
 def _full(error: Exception) -> bool:
     """Whether a disk without room may be the reason: LMDB calls a write that was cut short an I/O error."""
     return any(word in str(error).lower() for word in ("space", "input/output"))
-
-
-class LmdbDatabase:
-    """An LMDB opened for reading. Raises CorruptDataError, DataError, FileAccessError."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._shared: _Shared | None = _acquire(path)
-        try:
-            count = len(self)
-        except lmdb.Error as error:
-            self.close()
-            raise CorruptDataError(f"The LMDB '{path}' cannot be read: {_reason(error)}") from error
-        if count == 0:
-            self.close()
-            raise DataError(f"The LMDB '{path}' is empty: it must hold at least one record")
-
-    @property
-    def env(self) -> Any:
-        """py-lmdb's environment, shared by all who opened this path."""
-        if self._shared is None:
-            raise FileAccessError(f"The LMDB '{self.path}' was closed")
-        return self._shared.env
-
-    def __len__(self) -> int:
-        return int(self.env.stat()["entries"])
-
-    def cursor(self) -> LmdbCursor:
-        return LmdbCursor(self)
-
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        with self.env.begin() as transaction, transaction.cursor() as cursor:
-            yield from cursor.iternext()
-
-    def get(self, key: bytes) -> bytes | None:
-        with self.env.begin() as transaction:
-            found: bytes | None = transaction.get(key)
-            return found
-
-    def close(self) -> None:
-        shared, self._shared = self._shared, None
-        if shared is not None:
-            _release(self.path, shared)
-
-
-class LmdbCursor:
-    """A place in an LMDB, with a transaction of its own: it sees the database as it was when opened."""
-
-    def __init__(self, database: LmdbDatabase) -> None:
-        self._path = database.path
-        self._transaction = database.env.begin(buffers=True)
-        self._cursor = self._transaction.cursor()
-        self._records: Iterator[Item] = self._cursor.iternext()
-        self._last: Any = b""
-
-    def take(self, count: int) -> list[Item]:
-        try:
-            items = list(islice(self._records, count))
-            while len(items) < count:
-                if not self._cursor.first():
-                    raise DataError(f"The LMDB '{self._path}' is empty")
-                self._records = self._cursor.iternext()
-                items += islice(self._records, count - len(items))
-        except lmdb.Error as error:
-            raise CorruptDataError(f"The LMDB '{self._path}' is damaged: {_reason(error)}") from error
-        self._last = items[-1][0] if items else self._last
-        return items
-
-    def last_key(self) -> bytes:
-        return bytes(self._last)
-
-    def seek_after(self, key: bytes) -> None:
-        self._last = key
-        found = self._cursor.set_range(key) if key else self._cursor.first()
-        if found and key and bytes(self._cursor.key()) == key:
-            found = self._cursor.next()
-        if not found:
-            self._cursor.first()
-        self._records = self._cursor.iternext()
-
-    def close(self) -> None:
-        self._records = iter(())
-        self._last = self.last_key()
-        self._cursor.close()
-        self._transaction.abort()
 
 
 class LmdbWriter:

@@ -11,7 +11,7 @@ from caffe.data.image_batches import ImageBatches, Job, Share
 from caffe.data.prefetch import Allocate, Array, State
 from caffe.data.sources.database import Item, key_text, open_database
 from caffe.data.transform import Transformer, decode, planes, random_words
-from caffe.errors import DataError
+from caffe.errors import CaffeError, DataError
 from caffe.formats.datum import Datum, Stack, parse, stack
 
 _SMALL = 1 << 14
@@ -79,6 +79,18 @@ class RecordBatches(ImageBatches):
             raise
 
     def load(self, job: Job, allocate: Allocate) -> list[Array]:
+        try:
+            loaded = self._load(job, allocate)
+            items = self._cursor.whole(job.items)
+        except CaffeError:
+            items = self._cursor.whole(job.items)
+            if items is job.items:
+                raise
+        if items is job.items:
+            return loaded
+        return self._load(Job(items, job.indices), allocate)
+
+    def _load(self, job: Job, allocate: Allocate) -> list[Array]:
         if self._stackable:
             found = stack([value for _, value in job.items])
             if found is not None:

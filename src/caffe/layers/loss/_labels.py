@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from caffe import logs
 from caffe.layer import Layer
 
 
@@ -35,6 +36,29 @@ def class_labels(
         one = torch.ones_like(index, dtype=torch.float32) if counted is None else counted
         counted = one.masked_fill(inside != index, torch.nan)
     return inside, counted
+
+
+def measured_labels(
+    layer: Layer, labels: torch.Tensor, scores: torch.Tensor, axis: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The labels as whole numbers, for layers that only measure: one outside the classes is never found.
+
+    Its place is given as the nearest class, and False in the second tensor. The first time on the CPU the log says
+    so: published nets for segmentation have labels for "nothing" behind the last class.
+    """
+    shape = list(scores.shape)
+    classes, shape[axis] = shape[axis], 1
+    index = labels.reshape(shape).long()
+    inside = index.clamp(0, classes - 1)
+    known = inside == index
+    looked_at = index.device.type == "cpu" and not torch.compiler.is_compiling()
+    if looked_at and not layer.__dict__.get("warned") and not known.all():
+        layer.__dict__["warned"] = True
+        logs.warning(
+            f"Layer '{layer.name}' ({layer.type}): labels should be from 0 to {classes - 1}; got"
+            f" {int(index[~known][0])}, which counts as not found. If it is to be left out, name it as ignore_label"
+        )
+    return inside, known
 
 
 def _refuse(layer: Layer, index: torch.Tensor, classes: int) -> None:

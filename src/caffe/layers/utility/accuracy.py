@@ -7,7 +7,7 @@ import math
 import torch
 
 from caffe.blob import Shape
-from caffe.layers.loss._labels import class_labels
+from caffe.layers.loss._labels import measured_labels
 from caffe.tensor_layer import TensorLayer
 
 
@@ -15,12 +15,14 @@ class Accuracy(TensorLayer):
     """The share of predictions whose label is among the ``top_k`` highest scores.
 
     A label counts as found where fewer than top_k other classes score at least as high: ties count against
-    it. Labels equal to ``ignore_label`` are left out; where none is left the result is 0.
+    it. Labels equal to ``ignore_label`` are left out; where none is left the result is 0. Labels outside the
+    classes, as published segmentation nets have them, count as not found.
 
     bottom: scores (… × C at ``axis`` × …); labels, as many as scores without that axis.
     top: accuracy (scalar); optionally the accuracy of each class (C), 0 for classes without labels. No
     gradient.
-    Differs from Caffe: labels outside the classes are an error. Source: BVLC ``Accuracy``.
+    Differs from Caffe: a label outside the classes is counted, the first one with a warning; Caffe read past the
+    scores there. Source: BVLC ``Accuracy``.
     """
 
     num_bottoms = 2
@@ -47,11 +49,15 @@ class Accuracy(TensorLayer):
         p = self.param.accuracy_param
         axis = self.axis(p.axis, tuple(scores.shape))
         classes = scores.shape[axis]
-        ignored = p.ignore_label if p.HasField("ignore_label") else None
-        index, counted = class_labels(self, labels, scores, axis, ignored)
+        counted = None
+        if p.HasField("ignore_label"):
+            kept = labels.long() != p.ignore_label
+            shape = [*scores.shape[:axis], 1, *scores.shape[axis + 1 :]]
+            counted, labels = kept.reshape(shape).to(scores.dtype), labels.where(kept, 0)
+        index, known = measured_labels(self, labels, scores, axis)
         of_label = scores.gather(axis, index)
         better = (scores >= of_label).sum(axis, keepdim=True) - 1
-        found = (better < p.top_k).to(scores.dtype)
+        found = ((better < p.top_k) & known).to(scores.dtype)
         if counted is None:
             accuracy = found.mean() if found.numel() else found.sum()
         else:
@@ -61,6 +67,6 @@ class Accuracy(TensorLayer):
             return accuracy
         index = index.flatten()
         zeros = scores.new_zeros(classes)
-        weight = torch.ones_like(found) if counted is None else counted.to(scores.dtype)
+        weight = known.to(scores.dtype) if counted is None else known * counted
         total = zeros.index_add(0, index, weight.flatten())
         return accuracy, zeros.index_add(0, index, found.flatten()) / total.clamp(min=1)

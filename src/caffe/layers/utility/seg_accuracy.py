@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from caffe.blob import Shape
-from caffe.layers.loss._labels import class_labels
+from caffe.layers.loss._labels import measured_labels
 from caffe.tensor_layer import TensorLayer
 
 
@@ -29,7 +29,7 @@ class SegAccuracy(TensorLayer):
     in_place = False
     origin = "DeepLab (deeplab-public-ver2), hszhao/PSPNet"
     counts: torch.Tensor | None = None
-    """Pixels by label (rows) and prediction (columns)."""
+    """Pixels by label (rows; the last for labels outside the classes) and prediction (columns)."""
 
     def check(self, scores: Shape, labels: Shape) -> None:
         if len(scores) != 4 or labels != (scores[0], 1, *scores[2:]):
@@ -43,16 +43,17 @@ class SegAccuracy(TensorLayer):
         kept = torch.ones_like(labels, dtype=torch.bool)
         for label in ignored:
             kept &= labels.long() != label
-        index, _ = class_labels(self, labels.where(kept, 0), scores, 1)
+        index, known = measured_labels(self, labels.where(kept, 0), scores, 1)
+        index = index.where(known, classes)  # a row of their own, and no column
         found = classes - 1 - scores.flip(1).argmax(1, keepdim=True)
         cells = (index * classes + found).flatten()
-        counts = torch.zeros(classes * classes, dtype=torch.float64, device=scores.device)
-        counts = counts.index_add(0, cells, kept.flatten().to(counts.dtype)).reshape(classes, classes)
+        counts = torch.zeros((classes + 1) * classes, dtype=torch.float64, device=scores.device)
+        counts = counts.index_add(0, cells, kept.flatten().to(counts.dtype)).reshape(classes + 1, classes)
         if not scores.is_meta and not self.param.seg_accuracy_param.reset:
             if self.counts is not None:
                 counts = counts + self.counts.to(counts.device)
             self.counts = counts
-        right, rows, columns = counts.diagonal(), counts.sum(1), counts.sum(0)
+        right, rows, columns = counts.diagonal(), counts.sum(1)[:classes], counts.sum(0)
         union = rows + columns - right
         accuracy = right.sum() / counts.sum().clamp(min=1)
         recall = (right / rows.clamp(min=1)).sum() / (rows > 0).sum().clamp(min=1)
