@@ -18,7 +18,6 @@ FLOORS = [
         "blob",
         "gradients",
         "precision",
-        "randomness",
         "fillers",
         "io",
         "net_spec",
@@ -32,7 +31,7 @@ FLOORS = [
     ["layer", "tensor_layer", "layer_factory", "user_layer", "layers"],
     ["net"],
     ["solvers"],
-    ["classifier", "detector", "parallel", "training_log", "models", "doctor", "predict"],
+    ["classifier", "detector", "parallel", "training_log", "models", "doctor", "export", "predict"],
     ["cli"],
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}

@@ -90,7 +90,7 @@ _NAMES = {
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 _MODULES = frozenset({"coord_map", "draw", "errors", "io", "layers", "net_spec", "proto"})
 # Modules that scripts reach through the package without importing them, but that are no part of ``__all__``.
-_OTHER_MODULES = frozenset({"_caffe", "classifier", "detector", "display", "pycaffe", "timer"})
+_OTHER_MODULES = frozenset({"_caffe", "classifier", "detector", "display", "export", "pycaffe", "timer"})
 
 __all__ = [
     "NCCL",

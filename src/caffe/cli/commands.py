@@ -56,6 +56,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("doctor", "Say what would not work here, and how to mend it"),
     ),
     "Convert": (
+        Entry("export", "Write a net as ONNX, torch.export or safetensors"),
         Entry("upgrade_net_proto_text", "Write an old net's prototxt in today's form"),
         Entry("upgrade_net_proto_binary", "Write old weights in today's form"),
         Entry("upgrade_solver_proto_text", "Write an old solver's prototxt in today's form"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from caffe.blob import Blob, BlobVec
 from caffe.layer import Layer
-from caffe.net.graph import Graph, graph_of
 from caffe.net.sharing import Param
 from caffe.net.wiring import Step, Wiring
 from caffe.proto import caffe_pb2
@@ -98,15 +98,23 @@ class Contents:
         param.CopyFrom(self._param)
         return param
 
-    def graph(self) -> Graph:
-        """The net as a graph of pure functions with parameters and state; see :mod:`caffe.net.graph`."""
-        return graph_of(self._wiring)
-
     def summary(self) -> str:
         """A table of layers with output shapes, parameters, multiply-adds and memory."""
         from caffe.display import net_summary
 
         return net_summary(self)
+
+    def to_torch(
+        self,
+        share: bool = False,
+        dict_outputs: bool = False,
+        losses: bool | None = None,
+        outputs: Iterable[str] = (),
+    ) -> Any:
+        """The net as a torch.nn.Module of its own; see :func:`caffe.export.to_torch`."""
+        # what leads out of Caffe stands above the net, which finds it by name
+        export = importlib.import_module("caffe.export")
+        return export.to_torch(self, share, dict_outputs, losses, outputs)
 
     def draw(self, filename: str | None = None, rankdir: str = "LR") -> Any:
         """Draw the net's graph, into a file where one is named; see :mod:`caffe.draw`."""

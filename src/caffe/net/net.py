@@ -315,7 +315,7 @@ class Net(Contents):
     # Weights
 
     def copy_from(self, trained_filename: str | os.PathLike[str]) -> weights.Report:
-        """Copy parameters of layers with the same names from a .caffemodel or .caffemodel.h5 file.
+        """Copy parameters of layers with the same names from a .caffemodel or .h5 file, or a ``to_torch()`` module.
 
         Returns which layers were filled, and which of either side were not. Raises MissingFileError, WeightsError.
         """

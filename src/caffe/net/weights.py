@@ -51,7 +51,12 @@ def is_hdf5(path: PathLike) -> bool:
 
 
 def copy_from(net: Net, path: PathLike) -> Report:
-    """Copy parameters from a .caffemodel or HDF5 file, by layer name; see :meth:`Net.copy_from`."""
+    """Copy parameters from a .caffemodel or HDF5 file, or a module of ``net.to_torch()``, by layer name; see
+    :meth:`Net.copy_from`.
+    """
+    weights_of = getattr(path, "caffe_weights", None)
+    if weights_of is not None:
+        return _copy(net, weights_of(), type(path).__name__)
     _check_path(path, "copy_from")
     if is_hdf5(path):
         return load_hdf5(net, path)

@@ -1,0 +1,152 @@
+"""``caffe export``: write a net in a form that others read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from caffe.cli import gflags
+
+ENDINGS = {"onnx": ".onnx", "pt2": ".pt2", "safetensors": ".safetensors"}
+
+
+@click.command("export", cls=gflags.GflagsCommand)
+@click.argument("net_file", metavar="NET.prototxt")
+@click.argument("weights", metavar="[WEIGHTS]", required=False)
+@click.option(
+    "--to",
+    "targets",
+    multiple=True,
+    required=True,
+    metavar="FILE",
+    help="What to write: a path that ends in .onnx, .pt2 or .safetensors, or one of these words. May be given again.",
+)
+@click.option("--phase", type=click.Choice(["TEST", "TRAIN"]), default="TEST", show_default=True,
+              help="TRAIN keeps losses and their labels.")  # fmt: skip
+@click.option(
+    "--opset", type=int, default=17, show_default=True, help="Version of ONNX's operators, 11 to 20."
+)
+@click.option("--dynamic", default="batch", show_default=True,
+              help="Sizes left free: batch, size (height and width), both with a comma, or none.")  # fmt: skip
+@click.option("--keep", default="", metavar="BLOBS", help="Blobs in the middle to put out too, with commas.")
+@click.option("--shape", "shapes", multiple=True, metavar="BLOB:N,C,H,W",
+              help="The shape of an input, or of what a data layer reads.")  # fmt: skip
+@click.option("--preprocess/--nopreprocess", default=False,
+              help="The model takes uint8 images N,H,W,C, and prepares them as the next flags say.")  # fmt: skip
+@click.option("--mean", default="", metavar="VALUES|FILE",
+              help="Subtracted from images: 1 or 3 values with commas, a .binaryproto or a .npy.")  # fmt: skip
+@click.option("--scale", type=float, default=1.0, show_default=True, help="Images are multiplied by it.")
+@click.option("--images", type=click.Choice(["rgb", "bgr"]), default="rgb", show_default=True,
+              help="Order of the images' channels.")  # fmt: skip
+@click.option("--channels", type=click.Choice(["rgb", "bgr"]), default="bgr", show_default=True,
+              help="Order of channels that the net was trained on.")  # fmt: skip
+@click.option("--resize", default="", metavar="HxW", help="Resize images to this size, then crop the middle.")
+@click.option(
+    "--labels", default="", metavar="FILE", help="Class names, one a line, for the model's properties."
+)
+@click.option("--license", "licence", default="", help="A licence for the model's properties.")
+@click.option("--random-weights/--norandom-weights", default=False,
+              help="Leave weights that are not given as the fillers made them.")  # fmt: skip
+@click.option("--check/--nocheck", default=True, help="Run what was written and compare it with the net.")
+@click.option("--force/--noforce", default=False, help="Replace files that exist.")
+def command(
+    net_file: str, weights: str | None, targets: Sequence[str], phase: str, opset: int, dynamic: str, keep: str,
+    shapes: Sequence[str], preprocess: bool, mean: str, scale: float, images: str, channels: str, resize: str,
+    labels: str, licence: str, random_weights: bool, check: bool, force: bool,
+) -> int:  # fmt: skip
+    """Write the net of a prototxt, with its weights, in a form that others read, and check it number for number.
+
+    \b
+    caffe export deploy.prototxt net.caffemodel --to=net.onnx
+    caffe export deploy.prototxt net.caffemodel --to=pt2 --to=safetensors
+    caffe export deploy.prototxt net.caffemodel --to=net.onnx --preprocess --mean=104,117,123 --resize=256x256
+    """
+    import caffe
+    from caffe import export
+    from caffe.export import api
+
+    paths = [_path(net_file, target) for target in targets]
+    for path in paths:
+        api.free(path, force)
+    free = tuple(w for w in dynamic.split(",") if w not in ("", "none"))
+    api.dynamic_axes(free)
+    given = dict(map(_shape, shapes))
+    net = export.load(
+        net_file, weights, caffe.TRAIN if phase == "TRAIN" else caffe.TEST, given, random_weights
+    )
+    before = _preprocess(mean, scale, images, channels, resize) if preprocess else None
+    names = [n for n in keep.split(",") if n]
+    metadata = {"weights": Path(weights).name, "weights_sha256": api.digest(weights)} if weights else {}
+    if labels:
+        metadata["labels"] = Path(labels).read_text(encoding="utf-8")
+    if licence:
+        metadata["license"] = licence
+    for path in paths:
+        if path.suffix == ".onnx":
+            found = export.to_onnx(net, path, opset=opset, dynamic=free, keep=names, preprocess=before,
+                                   metadata=metadata, check_it=check, force=force)  # fmt: skip
+        elif path.suffix == ".pt2":
+            found = export.to_pt2(
+                net, path, dynamic=free, keep=names, preprocess=before, check_it=check, force=force
+            )
+        else:
+            found = export.to_safetensors(net, path, force=force)
+        size = path.stat().st_size / 1e6
+        click.echo(f"{path} ({size:.1f} MB): {found if found is not None else 'not checked'}")
+    return 0
+
+
+def _path(net_file: str, target: str) -> Path:
+    """Where to write; a word alone gives the prototxt's name another ending."""
+    if target in ENDINGS:
+        return Path(net_file).with_suffix(ENDINGS[target])
+    path = Path(target)
+    if path.suffix not in ENDINGS.values():
+        raise click.UsageError(f"--to must end in {', '.join(ENDINGS.values())}; got {target}")
+    return path
+
+
+def _shape(text: str) -> tuple[str, list[int]]:
+    name, _, dims = text.partition(":")
+    try:
+        return name, [int(d) for d in dims.split(",")]
+    except ValueError:
+        raise click.UsageError(f"--shape must be as data:1,3,224,224; got {text}") from None
+
+
+def _preprocess(mean: str, scale: float, images: str, channels: str, resize: str):  # type: ignore[no-untyped-def]
+    import numpy as np
+
+    import caffe
+    from caffe import export
+
+    values = np.zeros(1, np.float32)
+    if mean.endswith(".npy"):
+        values = np.load(mean)
+    elif mean.endswith(".binaryproto"):
+        blob = caffe.proto.caffe_pb2.BlobProto.FromString(Path(mean).read_bytes())
+        values = caffe.io.blobproto_to_array(blob)[0]
+    elif mean:
+        try:
+            values = np.array([float(v) for v in mean.split(",")], np.float32)
+        except ValueError:
+            raise click.UsageError(f"--mean must be numbers with commas or a file; got {mean}") from None
+    size = None
+    if resize:
+        height, _, width = resize.partition("x")
+        if not (height.isdigit() and width.isdigit()):
+            raise click.UsageError(f"--resize must be as 256x256; got {resize}")
+        size = (int(height), int(width))
+    return export.Preprocess(scale, values, images, channels, size)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    return gflags.run(command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

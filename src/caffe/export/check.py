@@ -1,0 +1,178 @@
+"""Exports are run on random inputs and compared, number for number, with the net they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from caffe.errors import CaffeError
+from caffe.export.preprocess import Preprocess
+from caffe.export.torch_net import TorchNet
+from caffe.net.net import Net
+
+Arrays = dict[str, npt.NDArray[np.float32]]
+Runner = Callable[[Arrays], Mapping[str, npt.NDArray[np.generic]]]
+TOLERANCE = 1e-4
+"""Of a blob's largest value."""
+ROUNDS = 3
+
+
+class ExportError(CaffeError, ValueError):
+    """An export that cannot be made, or that does not compute what the net computes."""
+
+
+@dataclass
+class Difference:
+    """How far an export is from the net."""
+
+    largest: float
+    """The largest difference in an output, over the output's largest value."""
+    blob: str
+    rounds: int
+    """On how many inputs."""
+    batches: tuple[int, ...]
+
+    def __str__(self) -> str:
+        sizes = " and ".join(map(str, self.batches))
+        return f"largest difference {self.largest:.1e} of the largest value, on {self.rounds} inputs of batch {sizes}"
+
+
+def inputs_for(net: Net, names: list[str], batch: int | None, seed: int) -> Arrays:
+    """Random values for inputs, as images are: -60 to 60. ``batch`` replaces the first axis of each."""
+    rng = np.random.RandomState(seed)
+    found = {}
+    for name in names:
+        shape = net.blobs[name].shape
+        if batch is not None and shape:
+            shape = (batch, *shape[1:])
+        found[name] = plausible(name, shape, rng, {n: net.blobs[n].shape for n in names})
+    return found
+
+
+def plausible(
+    name: str, shape: tuple[int, ...], rng: np.random.RandomState, others: Mapping[str, tuple[int, ...]]
+) -> npt.NDArray[np.float32]:
+    """Random values for an input: images, or what the name says that it is (regions, image sizes, marks, labels)."""
+    image = next((s for n, s in others.items() if len(s) == 4 and s[-1] > 1), (1, 3, 224, 224))
+    if "im_info" in name and shape:
+        return np.resize(np.array([image[2], image[3], 1.0], np.float32), shape)
+    if "rois" in name and len(shape) >= 2 and int(np.prod(shape[1:])) == 5:
+        low = rng.uniform(0, 0.5, (shape[0], 2)) * (image[3], image[2])
+        size = rng.uniform(0.2, 0.45, (shape[0], 2)) * (image[3], image[2])
+        rows = np.concatenate([np.zeros((shape[0], 1)), low, low + size], 1)
+        return rows.astype(np.float32).reshape(shape)
+    if "cont" in name or "clip" in name:
+        return (rng.uniform(0, 1, shape) > 0.3).astype(np.float32)
+    if "label" in name or "sent" in name:
+        return rng.randint(0, 2, shape).astype(np.float32)
+    return (rng.uniform(-1, 1, shape) * 60).astype(np.float32)
+
+
+class Feeds:
+    """Random inputs for a net and for its export, which may begin with preprocessing of images."""
+
+    def __init__(
+        self,
+        net: Net,
+        module: TorchNet,
+        preprocess: Preprocess | None = None,
+        before: torch.nn.Module | None = None,
+    ) -> None:
+        self._net, self._names = net, module.input_names
+        self._preprocess, self._before = preprocess, before
+
+    def make(self, batch: int | None, seed: int) -> tuple[Arrays, Arrays]:
+        """What the net gets, and what the export gets."""
+        arrays = inputs_for(self._net, self._names, batch, seed)
+        if self._preprocess is None or self._before is None:
+            return arrays, arrays
+        first = self._names[0]
+        images = self._preprocess.example(arrays[first].shape, seed)
+        with torch.no_grad():
+            prepared = self._before(images).numpy()
+        return {**arrays, first: prepared}, {**arrays, first: images.numpy()}
+
+
+def compare(
+    net: Net,
+    module: TorchNet,
+    run: Runner,
+    batches: tuple[int | None, ...] = (None,),
+    tolerance: float = TOLERANCE,
+    feeds: Feeds | None = None,
+) -> Difference:
+    """Run ``run`` and the net on three inputs, of each of the batch sizes; None is the net's own.
+
+    Raises ExportError where an output differs by more than ``tolerance`` of its largest value.
+    """
+    feeds = feeds or Feeds(net, module)
+    worst, at = 0.0, module.output_names[0]
+    sizes: list[int] = []
+    for i in range(ROUNDS):
+        batch = batches[i % len(batches)]
+        arrays, given = feeds.make(batch, seed=i)
+        sizes.append(next((a.shape[0] for a in arrays.values() if a.shape), 1))
+        expected = forward(net, module, arrays)
+        found = run(given)
+        for name, value in expected.items():
+            difference = distance(np.asarray(found[name]), value)
+            if difference > worst or not np.isfinite(difference):
+                worst, at = difference, name
+            if not difference <= tolerance:
+                raise ExportError(
+                    f"the export's '{name}' differs from the net's by {difference:.1e} of its largest value"
+                    f" (shape {list(np.shape(found[name]))}, the net's {list(value.shape)};"
+                    f" batch {sizes[-1]}); at most {tolerance:g} is allowed",
+                    fix="Please report the prototxt; --no-check writes the file all the same",
+                )
+    return Difference(worst, at, ROUNDS, tuple(sorted({*sizes})))
+
+
+def forward(net: Net, module: TorchNet, arrays: Arrays) -> Arrays:
+    """The net's own outputs for some inputs, whatever it is fed by; the module's where the net has data layers."""
+    if sorted(net.inputs) == sorted(module.input_names):
+        before = {name: net.blobs[name].data.copy() for name in arrays}
+        try:
+            _reshape(net, arrays)
+            found = net.forward(module.output_names, None, None, **arrays)
+            return {name: np.array(found[name]) for name in module.output_names}
+        finally:
+            _reshape(net, before)
+            for name, value in before.items():
+                net.blobs[name].data[...] = value
+    return torch_forward(module, arrays)
+
+
+def _reshape(net: Net, arrays: Arrays) -> None:
+    """Give the net's inputs the arrays' shapes."""
+    changed = [name for name, value in arrays.items() if net.blobs[name].shape != value.shape]
+    for name in changed:
+        net.blobs[name].reshape(*arrays[name].shape)
+    if changed:
+        net.reshape()
+
+
+def torch_forward(module: TorchNet, arrays: Arrays) -> Arrays:
+    """A module's outputs, by name."""
+    with torch.no_grad():
+        found = module.blobs({name: torch.from_numpy(value) for name, value in arrays.items()})
+    return {name: found[name].numpy() for name in module.output_names}
+
+
+def distance(found: npt.NDArray[np.generic], expected: npt.NDArray[np.generic]) -> float:
+    """The largest difference over the largest value; infinite for other shapes."""
+    if found.shape != expected.shape:
+        return float("inf")
+    if not expected.size:
+        return 0.0
+    a, b = found.astype(np.float64), expected.astype(np.float64)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    if same.all():
+        return 0.0
+    gap = np.abs(np.where(same, 0, a - b)).max()
+    scale = np.abs(b[np.isfinite(b)]).max(initial=0.0)
+    return float(gap / scale) if scale > 0 else float("inf")

@@ -1,0 +1,65 @@
+"""LayerModule: a layer that has no form in plain torch, as a module that runs the layer's own mathematics."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from caffe.blob import BlobVec, Shape
+from caffe.export.graph import Node
+from caffe.proto import caffe_pb2
+from caffe.tensor_layer import TensorLayer, as_tuple
+
+
+class LayerModule(nn.Module):
+    """Runs a layer's ``compute``, that of the TRAIN phase after ``train()``, that of TEST after ``eval()``.
+
+    Parameters are set as attributes by the names given, in the blobs' order.
+    """
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.layer_type = node.type
+        self._phases = {phase: _apart(node, phase) for phase in (caffe_pb2.TRAIN, caffe_pb2.TEST)}
+        self._names = [p.name for p in node.params]
+        self._shapes = [tuple(p.tensor.shape) for p in node.params]
+
+    def forward(self, *bottoms: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """The tops for some bottoms."""
+        layer = self._phases[caffe_pb2.TRAIN if self.training else caffe_pb2.TEST]
+        if not (torch._C._get_tracing_state() is not None or torch.compiler.is_compiling()):
+            shapes = tuple(tuple(x.shape) for x in bottoms)
+            if shapes != layer.__dict__.get("_checked"):
+                layer.check(*shapes)
+                layer.__dict__["_checked"] = shapes
+        params = [getattr(self, n) for n in self._names]
+        params = [p if p.shape == s else p.view(s) for p, s in zip(params, self._shapes)]
+        tops = as_tuple(layer.compute(*bottoms, *params))
+        return tops[0] if len(tops) == 1 else tops
+
+    def extra_repr(self) -> str:
+        return self.layer_type
+
+
+def _apart(node: Node, phase: int) -> TensorLayer:
+    """The layer for a phase, with blobs of its own that only have shapes."""
+    layer: Any = copy.copy(node.layer)
+    layer.param = caffe_pb2.LayerParameter()
+    layer.param.CopyFrom(node.layer.param)
+    layer.param.phase = phase
+    layer.phase = phase
+    layer.blobs = BlobVec()
+    for param in node.params:
+        layer.blobs.add_blob(*param.tensor.shape)
+    layer.release()
+    layer.reset() if hasattr(layer, "reset") else None
+    layer._shapes = None
+    shapes: list[Shape] = node.bottom_shapes
+    layer.check(*shapes)
+    layer._shapes = tuple(shapes)
+    layer.__dict__["_checked"] = tuple(shapes)
+    found: TensorLayer = layer
+    return found

@@ -1,0 +1,99 @@
+"""torch.export's files (.pt2): a graph of torch operations with its weights, that needs no source code."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from caffe.export.check import Arrays, ExportError, Runner
+from caffe.export.onnx_file import Entry, quiet
+from caffe.export.torch_net import TorchNet
+
+PathLike = str | os.PathLike[str]
+
+
+def write(
+    module: TorchNet,
+    path: PathLike,
+    inputs: Sequence[torch.Tensor],
+    *,
+    dynamic: Sequence[str] = (),
+    before: nn.Module | None = None,
+) -> None:
+    """Write a module as a .pt2 file. ``dynamic`` may hold "batch". Raises ExportError where torch has none."""
+    entry = Entry(module, before).train(module.training)
+    for parameter in entry.parameters():
+        parameter.requires_grad_(False)
+    with graph_operators(module), quiet(), torch.no_grad():
+        try:
+            program = _program(entry, inputs, dynamic)
+            with open(path, "wb") as file:
+                torch.export.save(program, file)  # type: ignore[arg-type]
+        except Exception as error:  # the exporter's own errors are of many types
+            text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ExportError(f"torch.export has no graph for it: {text}", file=module.graph.file) from error
+
+
+def _program(entry: nn.Module, inputs: Sequence[torch.Tensor], dynamic: Sequence[str]) -> Any:
+    given = tuple(inputs)
+    if "batch" in dynamic:
+        least = given[0].shape[0]
+        shown = tuple(torch.cat([x, x]) if x.dim() and least == 1 else x for x in given)
+        with contextlib.suppress(Exception):  # where the batch cannot be free, it is as it was
+            shapes = (tuple({0: torch.export.Dim.AUTO} for _ in given),)
+            return torch.export.export(entry, shown, dynamic_shapes=shapes, strict=False)
+    return torch.export.export(entry, given, strict=False)
+
+
+@contextlib.contextmanager
+def graph_operators(module: TorchNet) -> Iterator[None]:
+    """For a time, parts that loop until nothing changes do so in the graph."""
+    changed = []
+    for place in module.places:
+        part = getattr(module, place.attribute)
+        if hasattr(type(part), "suppress"):
+            part.__dict__["suppress"] = suppress
+            changed.append(part)
+    try:
+        yield
+    finally:
+        for part in changed:
+            del part.__dict__["suppress"]
+
+
+def suppress(boxes: torch.Tensor, valid: torch.Tensor, threshold: float) -> torch.Tensor:
+    """What ``parts.boxes.suppress`` does, as a loop that a graph can hold."""
+    from torch._higher_order_ops.while_loop import while_loop
+
+    from caffe.export.parts.boxes import overlapping
+
+    over = overlapping(boxes, threshold)
+
+    def goes_on(kept: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+        return (kept != before).any()
+
+    def step(kept: torch.Tensor, before: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return valid & ~(over & kept[:, :, None]).any(1), kept.clone()
+
+    found: torch.Tensor = while_loop(goes_on, step, (valid.clone(), torch.zeros_like(valid)))[0]
+    return found
+
+
+def runner(path: PathLike, names: Sequence[str], outputs: Sequence[str]) -> Runner:
+    """A function from arrays to outputs by name, from a file."""
+    with open(path, "rb") as file:
+        program = torch.export.load(io.BytesIO(file.read())).module()
+
+    def run(arrays: Arrays) -> dict[str, Any]:
+        with torch.no_grad():
+            found = program(*[torch.from_numpy(np.ascontiguousarray(arrays[n])) for n in names])
+        return {name: value.numpy() for name, value in zip(outputs, found)}
+
+    return run
