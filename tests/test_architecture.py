@@ -35,7 +35,7 @@ FLOORS = [
     ["cli"],
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
-ABOVE_ALL = {"__init__", "__main__", "pycaffe", "_caffe"}
+ABOVE_ALL = {"__init__", "__main__", "pycaffe", "_caffe", "model_libs"}
 """The package's front: it only re-exports, lazily."""
 
 MODULES = [
