@@ -139,7 +139,7 @@ def test_what_cannot_be_converted(formats: Path, capsys: pytest.CaptureFixture[s
     (formats / "list.txt").write_text("")
     assert convert_imageset(["images/", "list.txt", "other"]) == 1
     assert "at least one image" in capsys.readouterr().err
-    assert convert_imageset(["--resize_width=3", "images/", "list.txt", "other"]) == 1
+    assert convert_imageset(["--resize_width=3", "images/", "list.txt", "other"]) == 2
     (formats / "list.txt").write_text("scene.jpg 3\nsynth0.png 1\n")
     assert convert_imageset(["--check_size", "images/", "list.txt", "other"]) == 1
     assert "must hold 57600 values as the first; got" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from caffe.cli import gflags
+from caffe.cli import gflags, paths
 from caffe.errors import DataError, InputError, MissingFileError
 
 if TYPE_CHECKING:
@@ -35,9 +35,21 @@ class ImagesCommand(gflags.GflagsCommand):
 def image_flags(function: _F) -> _F:
     """Add the flags that say how images are prepared."""
     flags = [
-        click.option("--model", "--model_def", "model", required=True, help="The net's deploy prototxt."),
         click.option(
-            "--weights", "--pretrained_model", "weights", required=True, help="Its trained weights."
+            "--model",
+            "--model_def",
+            "model",
+            type=paths.FILE,
+            required=True,
+            help="The net's deploy prototxt.",
+        ),
+        click.option(
+            "--weights",
+            "--pretrained_model",
+            "weights",
+            type=paths.FILES,
+            required=True,
+            help="Its trained weights.",
         ),
         click.option(
             "--mean",

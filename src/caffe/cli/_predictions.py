@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from caffe.cli import paths
 from caffe.errors import CaffeError, FileAccessError, MissingFileError
 
 if TYPE_CHECKING:
@@ -58,8 +59,6 @@ def photos(paths: Sequence[str]) -> Iterator[tuple[str, Photo]]:
             if not files:
                 raise MissingFileError("There are no photos in this folder", file=path)
         for file in files:
-            if not file.is_file():
-                raise MissingFileError("This photo does not exist", file=file)
             try:
                 photo = read_image(str(file), color=True)
             except CaffeError as error:
@@ -160,6 +159,8 @@ def run(photo_paths: Sequence[str], given: dict[str, Any], wanted: str = "") -> 
     from caffe.predict.kinds import Kind, answer_of
     from caffe.proto import caffe_pb2
 
+    for path in photo_paths:
+        paths.must_exist(path)
     if not 0 <= given["threshold"] <= 1:
         raise click.BadParameter(f"must be from 0 to 1; got {given['threshold']}", param_hint="--threshold")
     devices.use(given["gpu"])

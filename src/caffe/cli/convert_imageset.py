@@ -16,7 +16,7 @@ from caffe.cli.progress import track
 from caffe.data.conversion import entry_key, image_datum, in_order
 from caffe.data.image_files import Entry, read_list
 from caffe.data.sources.database import BACKENDS, create
-from caffe.errors import CaffeError, DataError, InputError
+from caffe.errors import CaffeError, DataError, InputError, MissingFileError
 from caffe.formats.datum import Datum
 
 
@@ -45,17 +45,24 @@ def command(root: str, list_file: str, database: str, **flags: Any) -> int:
 
     ROOT is put before each name as it is: end it with a slash. Keys are place and name, 00000000_file.jpg.
     """
+    for flag in ("resize_width", "resize_height"):
+        if flags[flag] < 0:
+            raise click.BadParameter(f"must be at least 1; got {flags[flag]}", param_hint=f"--{flag}")
     if bool(flags["resize_width"]) != bool(flags["resize_height"]):
-        raise InputError("--resize_width and --resize_height must be given together")
+        raise click.UsageError("--resize_width and --resize_height must be given together")
     if flags["labels"] < 1:
-        raise InputError(f"--labels must be at least 1; got {flags['labels']}")
+        raise click.BadParameter(f"must be at least 1; got {flags['labels']}", param_hint="--labels")
     entries = read_list(list_file, flags["labels"])
     seed = flags["seed"] if flags["seed"] is not None else int.from_bytes(os.urandom(4), "little")
     if flags["shuffle"]:
         if flags["resume"] and flags["seed"] is None:
-            raise InputError("--resume with --shuffle needs the --seed of the interrupted run")
+            raise click.UsageError("--resume with --shuffle needs the --seed of the interrupted run")
         logs.info("Shuffling data")
         entries = [entries[i] for i in np.random.default_rng(seed).permutation(len(entries))]
+    if not os.path.exists(root + entries[0].name) and os.path.exists(os.path.join(root, entries[0].name)):
+        raise MissingFileError(
+            "the image does not exist", file=root + entries[0].name, fix=f"End ROOT with a slash: {root}/"
+        )
     logs.info(f"A total of {len(entries)} images.")
     description = {
         **flags,

@@ -11,6 +11,7 @@ from typing import Any
 import click
 import numpy as np
 
+from caffe.cli import paths
 from caffe.cli.gflags import GflagsCommand, run
 from caffe.cli.progress import track
 from caffe.data.sources.database import BACKENDS, Database, backend_of, create, key_text, open_database
@@ -41,16 +42,21 @@ def _image(datum: Datum) -> Any:
 @click.argument("folders", nargs=-1)
 def ls(folders: tuple[str, ...]) -> None:
     """List the databases in FOLDERS (or here), with their kind, number of records and size."""
+    listed = 0
     for folder in folders or (".",):
+        paths.must_exist(folder)
         places = (
             [folder] if _is_database(folder) else sorted(e.path for e in os.scandir(folder) if e.is_dir())
         )
         for place in places:
             if _is_database(place):
+                listed += 1
                 database = open_database(place)
                 size = sum(e.stat().st_size for e in os.scandir(place))
                 click.echo(f"{place}  {backend_of(place)}  {len(database):,} records  {size / 1e6:,.1f} MB")
                 database.close()
+    if not listed:
+        click.echo(f"There is no LMDB or LevelDB in {' or '.join(folders) or 'this folder'}.", err=True)
 
 
 def _is_database(path: str) -> bool:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import click
 
-from caffe.cli import gflags
+from caffe.cli import gflags, paths
 
 _PHASES = {"TRAIN": 0, "TEST": 1, "ALL": None}
 
 
 @click.command("draw_net", cls=gflags.GflagsCommand)
-@click.argument("input_net_proto_file", metavar="NET.prototxt")
+@click.argument("input_net_proto_file", type=paths.FILE, metavar="NET.prototxt")
 @click.argument("output_image_file", metavar="PICTURE")
 @click.option("--rankdir", default="LR", show_default=True, help="Direction of the graph: LR, RL, TB or BT.")
 @click.option(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caffe import logs
+from caffe.cli import paths
 from caffe.cli.gflags import GflagsCommand, run
 from caffe.cli.progress import track
 from caffe.data.sources.database import Writer, create
@@ -58,8 +59,8 @@ class _Hdf5:
 
 
 @click.command("extract_features", cls=GflagsCommand)
-@click.argument("weights")
-@click.argument("model")
+@click.argument("weights", type=paths.FILES)
+@click.argument("model", type=paths.FILE)
 @click.argument("blobs")
 @click.argument("datasets")
 @click.argument("num_mini_batches", type=int)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.utils import PacifyFlushWrapper
 
 from caffe.errors import CaffeError
 
@@ -116,6 +117,10 @@ def run(command: click.Command, argv: Sequence[str] | None = None, name: str | N
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except SystemExit as stop:
+        if type(sys.stdout) is PacifyFlushWrapper:  # click's way of saying that nobody reads on: … | head
+            return 0
+        return stop.code if isinstance(stop.code, int) else 1
     return result if isinstance(result, int) else 0
 
 

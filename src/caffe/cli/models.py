@@ -31,6 +31,10 @@ def list_models(words: tuple[str, ...], long: bool) -> None:
     if not found:
         raise InputError(f"No model of the catalogue has {' and '.join(words)}", fix="See: caffe models list")
     name, task, fork = (max(len(str(getattr(e, key))) for e in found) for key in ("name", "task", "fork"))
+    click.echo(
+        "W can be written: caffe models write NAME · D can be downloaded: caffe models download NAME",
+        err=True,
+    )
     for e in found:
         marks = ("W" if e.is_written else " ") + ("D" if e.files else " ")
         click.echo(f"{marks}  {e.name:{name}}  {e.task:{task}}  {e.fork:{fork}}  {e.licence}")

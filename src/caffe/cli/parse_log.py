@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import click
 
-from caffe.cli import gflags
+from caffe.cli import gflags, paths
+from caffe.errors import FileAccessError
 
 
 @click.command("parse_log", cls=gflags.GflagsCommand)
-@click.argument("logfile")
+@click.argument("logfile", type=paths.FILE)
 @click.argument("output_dir", default=".")
 @click.option("--delimiter", default=",", show_default=True, help="What separates columns.")
 @click.option("--verbose/--noverbose", default=False, help="Say what was written.")
@@ -29,13 +31,25 @@ def command(logfile: str, output_dir: str, delimiter: str, verbose: bool) -> int
     for kind, rows in tables.items():
         path = Path(output_dir) / f"{Path(logfile).name}.{kind}"
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with _created(path) as file:
             writer = csv.DictWriter(file, columns, delimiter=delimiter, restval="")
             writer.writeheader()
             writer.writerows(rows)
         if verbose:
             click.echo(f"Wrote {len(rows)} rows to {path}")
     return 0
+
+
+def _created(path: Path) -> TextIO:
+    """The file, open for writing. Raises FileAccessError."""
+    try:
+        return path.open("w", newline="", encoding="utf-8")
+    except OSError as error:
+        raise FileAccessError(
+            f"cannot be written: {error.strerror}",
+            file=path,
+            fix=f"Make the folder: mkdir -p '{path.parent}'",
+        ) from None
 
 
 def main(argv: list[str] | None = None) -> int:

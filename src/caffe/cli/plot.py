@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caffe.cli import gflags
+from caffe.cli import gflags, paths
 
 if TYPE_CHECKING:
     from caffe.training_log import Row, TrainingLog
@@ -18,7 +18,7 @@ _COLOURS = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf"]
 
 
 @click.command("plot", cls=gflags.GflagsCommand)
-@click.argument("logs", nargs=-1, required=True)
+@click.argument("logs", type=paths.FILE, nargs=-1, required=True)
 @click.option(
     "--out", default="training.png", show_default=True, help="The picture: PNG, SVG or PDF by its ending."
 )
@@ -33,7 +33,7 @@ def command(logs: tuple[str, ...], out: str, x: str, log_scale: bool, join: bool
     Several are compared, each in a colour; --join draws them as one run.
     """
     from caffe import training_log
-    from caffe.errors import MissingPackageError
+    from caffe.errors import FileAccessError, MissingPackageError
 
     try:
         import matplotlib
@@ -42,6 +42,15 @@ def command(logs: tuple[str, ...], out: str, x: str, log_scale: bool, join: bool
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    known = plt.figure().canvas.get_supported_filetypes()
+    if Path(out).suffix.lstrip(".").lower() not in known:
+        raise click.BadParameter(
+            f"must end in one of {', '.join(sorted(known))}; got '{out}'", param_hint="--out"
+        )
+    if not Path(out).resolve().parent.is_dir():
+        raise FileAccessError(
+            f"The picture cannot be written: there is no folder '{Path(out).parent}'", file=out
+        )
     runs = {path: training_log.read(path) for path in logs}
     if join:
         runs = {logs[0]: training_log.join(list(runs.values()))}

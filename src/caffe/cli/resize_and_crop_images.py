@@ -15,7 +15,7 @@ from caffe.cli.gflags import GflagsCommand, run
 from caffe.cli.progress import track
 from caffe.data.conversion import in_order
 from caffe.data.image_files import list_lines, read_image, resized
-from caffe.errors import CaffeError, DataError, InputError, MissingFileError
+from caffe.errors import CaffeError, DataError, MissingFileError
 from caffe.formats.atomic import replacing
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -44,7 +44,9 @@ def command(
 ) -> None:
     """Resize images so that the shorter side is output_side_length, and cut the square in the middle out."""
     if output_side_length < 1:
-        raise InputError(f"--output_side_length must be at least 1; got {output_side_length}")
+        raise click.BadParameter(
+            f"must be at least 1; got {output_side_length}", param_hint="--output_side_length"
+        )
     names = _names(Path(input_folder), input_list)
     if resume:
         names = [n for n in names if not Path(output_folder, n).exists()]

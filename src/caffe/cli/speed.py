@@ -7,8 +7,6 @@ from typing import TypeVar
 
 import click
 
-from caffe import runtime
-
 _F = TypeVar("_F", bound=Callable[..., object])
 
 
@@ -34,5 +32,7 @@ def compile_flag(command: _F) -> _F:
 
 def use(amp: str, compiles: bool = False) -> None:
     """Do as the flags say."""
+    from caffe import runtime
+
     runtime.set_amp(None if amp == "none" else amp)
     runtime.set_compile(compiles)

@@ -6,12 +6,12 @@ import sys
 
 import click
 
-from caffe.cli import gflags, speed
+from caffe.cli import gflags, paths, speed
 
 
 @click.command("test", cls=gflags.GflagsCommand)
-@click.option("--model", required=True, help="The net's prototxt.")
-@click.option("--weights", required=True, help="Trained weights; several separated by ','.")
+@click.option("--model", type=paths.FILE, required=True, help="The net's prototxt.")
+@click.option("--weights", type=paths.FILES, required=True, help="Trained weights; several separated by ','.")
 @click.option("--iterations", default=50, show_default=True, help="How many batches to run.")
 @click.option("--gpu", default="", help="The device to run on; the CPU where left out.")
 @click.option("--level", default=0, help="The net's level.")

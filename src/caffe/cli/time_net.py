@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from caffe.cli import gflags, speed
+from caffe.cli import _time_table, gflags, paths, speed
+from caffe.errors import FileAccessError
 
 if TYPE_CHECKING:
     from caffe.net.net import Net
 
 
 @click.command("time", cls=gflags.GflagsCommand)
-@click.option("--model", required=True, help="The net's prototxt.")
-@click.option("--weights", default="", help="Weights to load first; they change no times.")
+@click.option("--model", type=paths.FILE, required=True, help="The net's prototxt.")
+@click.option("--weights", type=paths.FILES, default="", help="Weights to load first; they change no times.")
 @click.option("--iterations", default=50, show_default=True, help="How many times to run.")
 @click.option("--gpu", default="", help="The device to run on; the CPU where left out.")
 @click.option("--phase", default="TRAIN", show_default=True, help="TRAIN or TEST.")
@@ -24,6 +27,12 @@ if TYPE_CHECKING:
 @click.option(
     "--profile", default="", help="Write a trace here (open it in a browser's tracing page); print the top."
 )
+@click.option(
+    "--log/--nolog",
+    default=None,
+    help="Print the original's log lines instead of a table; so it is where the output is no terminal.",
+)
+@click.option("--json/--nojson", "as_json", default=False, help="Print JSON instead of a table.")
 @speed.amp_flag
 @speed.compile_flag
 def command(
@@ -35,11 +44,15 @@ def command(
     level: int,
     stage: str,
     profile: str,
+    log: bool | None,
+    as_json: bool,
     amp: str,
     compiles: bool,
 ) -> int:
     """Benchmark a model: the time of every layer, forward and backward.
 
+    On a terminal as a table with shares of the time, operations a second and what the tops hold; piped, or with
+    --log, in the original's lines; with --json as JSON.
     With --compile the time of the whole forward in the TEST phase, since layers are no longer run one by one.
     """
     from caffe import logs
@@ -53,6 +66,8 @@ def command(
         raise click.BadParameter(f"must be at least 1; got {iterations}", param_hint="--iterations")
     if compiles and phase.upper() != "TEST":
         raise click.UsageError("--compile is for nets of the TEST phase: give --phase=TEST, too.")
+    if profile:
+        _check_writable(profile)
     devices.use(gpu)
     speed.use(amp, compiles)
     net = Net(
@@ -70,14 +85,21 @@ def command(
     net._backward()
     logs.info("*** Benchmark begins ***")
     logs.info(f"Testing for {iterations} iterations.")
-    _measure(net, iterations)
+    logged = log if log is not None else not (as_json or sys.stdout.isatty())
+    forward, backward = _measure(net, iterations, logged)
     logs.info("*** Benchmark ends ***")
+    rows = _time_table.layer_times(net, forward, backward)
+    if as_json:
+        click.echo(json.dumps(_time_table.as_json(net, rows, iterations), indent=1))
+    elif not logged:
+        _time_table.show(net, rows, iterations)
     if profile:
         _profile(net, profile)
     return 0
 
 
-def _measure(net: Net, iterations: int) -> None:
+def _measure(net: Net, iterations: int, logged: bool) -> tuple[list[float], list[float]]:
+    """Each layer's mean milliseconds, forward and backward; ``logged`` in the original's words, too."""
     from caffe import logs
     from caffe.timer import Timer
 
@@ -100,7 +122,11 @@ def _measure(net: Net, iterations: int) -> None:
             backward[k] += timer.ms
         whole.stop()
         total += whole.ms
-        logs.info(f"Iteration: {i + 1} forward-backward time: {whole.ms:.4g} ms.")
+        if logged:
+            logs.info(f"Iteration: {i + 1} forward-backward time: {whole.ms:.4g} ms.")
+    means = [f / iterations for f in forward], [b / iterations for b in backward]
+    if not logged:
+        return means
     logs.info("Average time per layer: ")
     for step, f, b in zip(net.steps, forward, backward):
         logs.info(f"{step.name:>10}\tforward: {f / iterations:g} ms.")
@@ -109,6 +135,17 @@ def _measure(net: Net, iterations: int) -> None:
     logs.info(f"Average Backward pass: {sum(backward) / iterations:g} ms.")
     logs.info(f"Average Forward-Backward: {total / iterations:g} ms.")
     logs.info(f"Total Time: {total:g} ms.")
+    return means
+
+
+def _check_writable(path: str) -> None:
+    """Raise FileAccessError, before anything is measured, where a file cannot be written."""
+    if not Path(path).resolve().parent.is_dir():
+        raise FileAccessError(
+            "The trace cannot be written: there is no such folder",
+            file=path,
+            fix=f"Make it: mkdir -p '{Path(path).parent}'",
+        )
 
 
 def _measure_whole(net: Net, iterations: int) -> None:
@@ -131,6 +168,8 @@ def _profile(net: Net, path: str) -> None:
     import torch
     from torch.profiler import ProfilerActivity, profile, record_function
 
+    from caffe.formats import atomic
+
     activities = [ProfilerActivity.CPU]
     if torch.cuda.is_available():
         activities.append(ProfilerActivity.CUDA)
@@ -151,7 +190,10 @@ def _profile(net: Net, path: str) -> None:
         click.echo(
             f"  {event.cpu_time_total / whole:6.1%}  {event.cpu_time_total / 1000:9.3f} ms  {event.key}"
         )
-    found.export_chrome_trace(path)
+    with atomic.replacing(path) as temporary:
+        found.export_chrome_trace(str(temporary))
+        if not temporary.stat().st_size:
+            raise FileAccessError("The trace could not be written: the profiler says why above", file=path)
     click.echo(f"Trace written to {path}")
 
 

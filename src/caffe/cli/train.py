@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caffe.cli import gflags, speed
+from caffe.cli import gflags, paths, speed
 
 if TYPE_CHECKING:
     from caffe.parallel.group import Group
@@ -19,9 +19,14 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 
 
 @click.command("train", cls=gflags.GflagsCommand)
-@click.option("--solver", "solver_file", required=True, help="The solver's prototxt.")
-@click.option("--weights", default="", help="Weights to start from (fine-tuning); several separated by ','.")
-@click.option("--snapshot", default="", help="A .solverstate to go on from.")
+@click.option("--solver", "solver_file", type=paths.FILE, required=True, help="The solver's prototxt.")
+@click.option(
+    "--weights",
+    type=paths.FILES,
+    default="",
+    help="Weights to start from (fine-tuning); several separated by ','.",
+)
+@click.option("--snapshot", type=paths.FILE, default="", help="A .solverstate to go on from.")
 @click.option(
     "--resume", default="", help="'auto' goes on from the newest complete snapshot, if there is one."
 )

@@ -38,6 +38,10 @@ def image_datum(
     image = resized(decode(data, color), height, width)
     datum = _encoded(path, data, image, encoding, unchanged=not (height or width))
     if len(labels) == 1 and float(labels[0]).is_integer():
+        if not -(2**31) <= labels[0] < 2**31:
+            raise DataError(
+                f"A label must fit 32 bits, from -2147483648 to 2147483647; got {labels[0]:.0f}", file=path
+            )
         datum.label = int(labels[0])
     else:
         datum.floats = labels
