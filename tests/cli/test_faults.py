@@ -85,6 +85,7 @@ def test_a_reader_that_leaves_early_is_no_error(folder):
 
 
 def test_time_as_json_and_as_a_table(folder, capsys, monkeypatch):
+    monkeypatch.setenv("GLOG_minloglevel", "0")
     assert time_net.main(["--model=deploy.prototxt", "--iterations=2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [layer["name"] for layer in found["layers"]] == ["data", "conv"]
