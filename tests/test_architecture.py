@@ -32,6 +32,7 @@ FLOORS = [
     ["net"],
     ["solvers"],
     ["classifier", "detector", "parallel", "training_log", "models", "doctor", "export", "predict"],
+    ["web"],
     ["cli"],
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}

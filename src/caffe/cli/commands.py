@@ -50,6 +50,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("db", "Look into databases, check, merge, cut them"),
     ),
     "Look": (
+        Entry("view", "Show nets, weights, data and runs as a page"),
         Entry("draw_net", "Draw a net's graph into a picture"),
         Entry("plot", "Plot losses and scores of training runs"),
         Entry("parse_log", "Turn a training log into CSV files"),

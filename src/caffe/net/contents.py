@@ -125,6 +125,14 @@ class Contents:
         draw.draw_net_to_file(self._param, filename, rankdir)
         return None
 
+    def view(self, height: int = 640) -> Any:
+        """The net as a page with its graph, shapes, costs and weights; a notebook shows it inline.
+
+        ``height`` is in pixels. The object has ``save(filename)``.
+        """
+        # found by its name: pages stand on a higher floor
+        return importlib.import_module("caffe.web.notebook").view(self, height)
+
     def _repr_html_(self) -> str:
         from caffe.display import net_html
 

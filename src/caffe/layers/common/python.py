@@ -66,11 +66,22 @@ class Python(UserLayer):
                 field="layer",
                 fix=close_names(p.layer, known) or f"Its layers: {', '.join(known) or 'none'}",
             )
-        if isinstance(found, type) and issubclass(found, TensorLayer):
-            layer = found(param)
-            layer.__dict__["param_str"] = p.param_str
-            return layer
-        return cls(param, found)
+        return _made(cls, param, found)
+
+
+def stand_in(param: caffe_pb2.LayerParameter) -> Layer | None:
+    """The built-in layer for one that many nets name, without looking for the user's module; None if there is none."""
+    module = _STAND_INS.get(param.python_param.module)
+    found: Any = getattr(importlib.import_module(module), param.python_param.layer, None) if module else None
+    return None if found is None else _made(Python, param, found)
+
+
+def _made(cls: type[Python], param: caffe_pb2.LayerParameter, found: Any) -> Layer:
+    if isinstance(found, type) and issubclass(found, TensorLayer):
+        layer = found(param)
+        layer.__dict__["param_str"] = param.python_param.param_str
+        return layer
+    return cls(param, found)
 
 
 def _module(param: caffe_pb2.LayerParameter) -> ModuleType:
