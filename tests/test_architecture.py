@@ -18,6 +18,7 @@ FLOORS = [
         "blob",
         "gradients",
         "precision",
+        "randomness",
         "fillers",
         "io",
         "net_spec",

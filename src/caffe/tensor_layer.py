@@ -1,9 +1,10 @@
 """TensorLayer: built-in layers, written as two pure methods on tensors.
 
 ``declare(*bottom_shapes)`` says which parameters the layer has, ``compute(*bottoms, *parameters)`` is its
-mathematics. Top shapes come from running ``compute`` on tensors without values (torch's meta device), gradients
-from autograd, one small graph a layer, so that ``backward`` can start and end anywhere and every blob's ``diff``
-is there to read and write.
+mathematics. What a forward hands on to the next is state: statistics among the parameters, and what the layer
+``carries``; ``compute`` takes it, and returns it anew (:class:`Stateful`). Top shapes come from running ``compute``
+on tensors without values (torch's meta device), gradients from autograd, one small graph a layer, so that
+``backward`` can start and end anywhere and every blob's ``diff`` is there to read and write.
 """
 
 from __future__ import annotations
@@ -22,8 +23,21 @@ from caffe.gradients import gradients
 from caffe.layer import Count, Layer
 from caffe.precision import autocast, low_precision, widened
 from caffe.proto import caffe_pb2
+from caffe.randomness import RandomState, drawing_again, random_state
 
 Tensors = tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Stateful:
+    """What ``compute`` returns where a layer has state: the tops, and the state's values after this forward.
+
+    ``state`` has those of the statistics (the blobs that do not learn), then those that the layer ``carries``.
+    """
+
+    tops: torch.Tensor | Sequence[torch.Tensor]
+    state: Sequence[torch.Tensor]
+
 
 _MOST_INFERRED = 10_000
 _inferred: dict[object, list[Shape]] = {}
@@ -60,18 +74,21 @@ class TensorLayer(Layer):
     """Whether parameter 0 is kernels of a 2-D window, which run faster in channels_last order."""
 
     specs: list[BlobSpec]
+    carried: Tensors = ()
+    """The values that go on to the next forward besides the statistics; none yet: zeros."""
 
     def __init__(self, param: caffe_pb2.LayerParameter) -> None:
         super().__init__(param)
         self.specs = []
         self._shapes: tuple[Shape, ...] | None = None
-        self._kept: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None  # leaves, their tops
+        self._kept: tuple[list[torch.Tensor], Tensors] | None = None  # leaves, their tops
+        self._carried: Tensors = ()  # what was carried into that forward
         self._inputs: list[torch.Tensor] | None = None  # where no graph was kept
         self.keep_graph = self.phase == caffe_pb2.TRAIN
         """Whether forward keeps the graph for backward; else backward computes forward again."""
         self.inference = False
         """Whether forward keeps nothing at all: no backward will come."""
-        self._rng_state: torch.Tensor | None = None
+        self._rng_state: RandomState | None = None
 
     # What a layer says. (The signatures are open so that each layer can write its own.)
 
@@ -82,8 +99,20 @@ class TensorLayer(Layer):
         """The parameters for bottoms of these shapes."""
         return []
 
+    def carries(self, *args: Any, **kwargs: Any) -> list[Shape]:
+        """The shapes of the values that go on from one forward to the next, for bottoms of these shapes."""
+        return []
+
+    @property
+    def draws(self) -> bool:
+        """Whether ``compute`` draws random numbers, in the layer's phase."""
+        return False
+
     def compute(self, *args: Any, **kwargs: Any) -> Any:
-        """The tops, from the bottoms followed by the parameters. Must not change bottoms."""
+        """The tops, from the bottoms followed by the parameters and what is carried; pure.
+
+        With new values of the state as :class:`Stateful`. Must not change its arguments.
+        """
         raise self.error("has no compute()", fix="Define compute(*bottoms, *parameters) in the layer's class")
 
     def infer(self, *shapes: Shape) -> Sequence[Shape]:
@@ -166,19 +195,35 @@ class TensorLayer(Layer):
         graph = keep and self.keep_graph
         params = self._parameters(device, graph)
         self._kept = self._inputs = self._rng_state = None
+        carried = self._carried = self.carried
         if graph:
-            self._kept = self._differentiable(inputs, params)
-            for blob, out in zip(top, self._kept[1]):
+            leaves, outs, state = self._differentiable(inputs, params, carried)
+            self._kept = leaves, outs
+            for blob, out in zip(top, outs):
                 blob.bind(out.detach())
-            self._lend_data(bottom, top, inputs)
-            return
-        if keep:
-            self._inputs = inputs
-            if self.phase == caffe_pb2.TRAIN:
-                self._rng_state = torch.get_rng_state()
-        for blob, out in zip(top, self.tops(inputs, params)):
-            blob.bind(out)
+        else:
+            if keep:
+                self._inputs = inputs
+                if self.draws:
+                    self._rng_state = random_state()
+            outs, state = self.evaluate(inputs, params, carried)
+            for blob, out in zip(top, outs):
+                blob.bind(out)
+        if state:
+            self.set_state(state, device)
         self._lend_data(bottom, top, inputs)
+
+    @property
+    def statistics(self) -> list[Blob]:
+        """The blobs that do not learn: with what the layer carries, its state."""
+        return [blob for blob, spec in zip(self.blobs, self.specs) if not spec.learns]
+
+    def set_state(self, state: Sequence[torch.Tensor], device: torch.device) -> None:
+        """Take the values that ``compute`` has returned as the state's: those of statistics, then what is carried."""
+        places = self.statistics
+        for blob, value in zip(places, state):
+            blob.data_memory.mutable_on(device).copy_(value)
+        self.carried = tuple(state[len(places) :])
 
     def _parameters(self, device: torch.device, graph: bool) -> list[torch.Tensor]:
         memories = [b.data_memory for b in self.blobs]
@@ -203,8 +248,8 @@ class TensorLayer(Layer):
                     blob.data_memory.lend(out.data_memory)
 
     def _differentiable(
-        self, inputs: list[torch.Tensor], params: list[torch.Tensor]
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        self, inputs: list[torch.Tensor], params: list[torch.Tensor], carried: Tensors = ()
+    ) -> tuple[list[torch.Tensor], Tensors, Sequence[torch.Tensor]]:
         leaves = []
         needs = [*self.needs.bottoms, *self.needs.params]
         for i in self.zero_gradient:
@@ -214,15 +259,26 @@ class TensorLayer(Layer):
             leaf = x.detach()
             leaves.append(leaf.requires_grad_() if wanted and leaf.is_floating_point() else leaf)
         with torch.enable_grad():
-            outs = list(self.tops(leaves[: len(inputs)], leaves[len(inputs) :]))
-        return leaves, outs
+            outs, state = self.evaluate(leaves[: len(inputs)], leaves[len(inputs) :], carried)
+        return leaves, outs, state
+
+    def evaluate(
+        self,
+        inputs: Sequence[torch.Tensor],
+        blobs: Sequence[torch.Tensor],
+        carried: Sequence[torch.Tensor] = (),
+    ) -> tuple[Tensors, Sequence[torch.Tensor]]:
+        """The tops and the new state (none where it stays), in the precision asked for (``caffe.set_amp``)."""
+        if not (runtime.amp() and (self.is_loss or self.full_precision)):
+            found = self.compute(*inputs, *blobs, *carried)
+        else:
+            with torch.autocast(runtime.device().type, enabled=False):
+                found = self.compute(*map(widened, inputs), *blobs, *carried)
+        return as_tuple(found), found.state if isinstance(found, Stateful) else ()
 
     def tops(self, inputs: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Tensors:
-        """What ``compute`` gives, in the precision that is asked for (``caffe.set_amp``)."""
-        if not (runtime.amp() and (self.is_loss or self.full_precision)):
-            return as_tuple(self.compute(*inputs, *params))
-        with torch.autocast(runtime.device().type, enabled=False):
-            return as_tuple(self.compute(*map(widened, inputs), *params))
+        """What ``evaluate`` gives, without the state."""
+        return self.evaluate(inputs, params)[0]
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
         for i in self.no_gradient:
@@ -249,17 +305,16 @@ class TensorLayer(Layer):
                 shared = any(grad.data_ptr() == diff.data_ptr() for _, diff in differing)
                 blob.diff_memory.accumulate(grad.clone() if shared else grad.contiguous())
 
-    def _graph(self, bottom: Sequence[Blob]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    def _graph(self, bottom: Sequence[Blob]) -> tuple[list[torch.Tensor], Tensors]:
         if self._kept is not None:
             return self._kept
         inputs = self._inputs if self._inputs is not None else [b.tensor for b in bottom]
         params = [b.tensor for b in self.blobs]
         with autocast(runtime.device()):
             if self._rng_state is None:
-                return self._differentiable(inputs, params)
-            with torch.random.fork_rng(devices=[]):
-                torch.set_rng_state(self._rng_state)
-                return self._differentiable(inputs, params)
+                return self._differentiable(inputs, params, self._carried)[:2]
+            with drawing_again(self._rng_state):
+                return self._differentiable(inputs, params, self._carried)[:2]
 
     @property
     def ready_for_backward(self) -> bool:
@@ -271,8 +326,10 @@ class TensorLayer(Layer):
         self._kept = self._inputs = None
 
 
-def as_tuple(tops: torch.Tensor | Sequence[torch.Tensor]) -> Tensors:
-    """One tensor or several, as a tuple."""
+def as_tuple(tops: torch.Tensor | Sequence[torch.Tensor] | Stateful) -> Tensors:
+    """What ``compute`` gives: the tops as a tuple."""
+    if isinstance(tops, Stateful):
+        tops = tops.tops
     return (tops,) if isinstance(tops, torch.Tensor) else tuple(tops)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from caffe.blob import Blob, BlobVec
 from caffe.layer import Layer
+from caffe.net.graph import Graph, graph_of
 from caffe.net.sharing import Param
 from caffe.net.wiring import Step, Wiring
 from caffe.proto import caffe_pb2
@@ -97,6 +98,10 @@ class Contents:
         param = caffe_pb2.NetParameter()
         param.CopyFrom(self._param)
         return param
+
+    def graph(self) -> Graph:
+        """The net as a graph of pure functions with parameters and state; see :mod:`caffe.net.graph`."""
+        return graph_of(self._wiring)
 
     def summary(self) -> str:
         """A table of layers with output shapes, parameters, multiply-adds and memory."""

@@ -23,7 +23,7 @@ from caffe.layers.utility.eltwise import Eltwise
 from caffe.layers.vision.convolution import Convolution
 from caffe.net.folding import fold, goes_into, takes_more
 from caffe.net.wiring import Step
-from caffe.tensor_layer import TensorLayer
+from caffe.tensor_layer import Stateful, TensorLayer
 
 
 class ScaledBatchNorm(TensorLayer):
@@ -34,14 +34,14 @@ class ScaledBatchNorm(TensorLayer):
         self.norm, self.scale = norm, scale
         self.blobs = BlobVec([*norm.blobs, *scale.blobs])
         self.needs = Needs(norm.needs.backward, norm.needs.bottoms, [*norm.needs.params, *scale.needs.params])
+        self.specs = [*norm.specs, *scale.specs]
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         self.norm.reshape(bottom, top)
         self.scale.reshape(top, top)
-        self.keep_graph = self.norm.keep_graph
         self._shapes = tuple(b.shape for b in bottom)
 
-    def compute(self, *tensors: Any) -> torch.Tensor:
+    def compute(self, *tensors: Any) -> torch.Tensor | Stateful:
         return self.norm.compute(*tensors)
 
     def split(self, bottom: Sequence[Blob]) -> None:
@@ -51,12 +51,9 @@ class ScaledBatchNorm(TensorLayer):
         leaves, _ = self._graph(bottom)
         device = leaves[0].device
         params = [[b.data_memory.on(device) for b in layer.blobs] for layer in (self.norm, self.scale)]
-        before = [p.clone() for p in params[0]]
-        norm = self.norm._differentiable([leaves[0].detach()], params[0])
-        for tensor, values in zip(params[0], before):  # statistics have counted this batch already
-            tensor.copy_(values)
+        norm = self.norm._differentiable([leaves[0].detach()], params[0])[:2]
         if not self.scale.ready_for_backward:
-            self.scale._kept = self.scale._differentiable([norm[1][0].detach()], params[1])
+            self.scale._kept = self.scale._differentiable([norm[1][0].detach()], params[1])[:2]
         if not self.norm.ready_for_backward:
             self.norm._kept = norm
 

@@ -42,6 +42,8 @@ class ParamTable:
 
     def __init__(self) -> None:
         self.learnable: list[Param] = []
+        self.owners: list[list[Param]] = []
+        """For each layer, in order, the parameter that each of its blobs is."""
         self._by_name: dict[str, Param] = {}
         self._shared: list[tuple[Blob, Param]] = []
 
@@ -53,6 +55,7 @@ class ParamTable:
                 f"has {len(layer.blobs)} parameter(s), but the prototxt specifies {len(specs)}", field="param"
             )
         learns = []
+        self.owners.append([])
         for i, blob in enumerate(layer.blobs):
             blob.name = f"{layer.name}[{i}]"
             spec = specs[i] if i < len(specs) else caffe_pb2.ParamSpec()
@@ -64,6 +67,7 @@ class ParamTable:
                 )
             param = self._own_or_share(layer, i, blob, spec, frozen)
             learns.append(param.lr_mult != 0)
+            self.owners[-1].append(param)
         return learns
 
     def _own_or_share(

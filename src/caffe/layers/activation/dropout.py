@@ -29,6 +29,10 @@ class Dropout(TensorLayer):
         if not 0 <= ratio < 1:
             raise self.error(f"must be at least 0 and below 1; got {ratio:g}", field="dropout_ratio")
 
+    @property
+    def draws(self) -> bool:
+        return self.phase == caffe_pb2.TRAIN or self.param.dropout_param.sample_weights_test
+
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         p = self.param.dropout_param
         if self.phase == caffe_pb2.TEST and not p.sample_weights_test:

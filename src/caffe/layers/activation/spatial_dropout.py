@@ -27,6 +27,10 @@ class SpatialDropout(TensorLayer):
         if len(shape) < 2:
             raise self.shape_error(f"the bottom must have an axis of channels; got shape {list(shape)}")
 
+    @property
+    def draws(self) -> bool:
+        return self.phase == caffe_pb2.TRAIN
+
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         if self.phase == caffe_pb2.TEST:
             return x

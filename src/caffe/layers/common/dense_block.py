@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from caffe.blob import Shape
 from caffe.layers.activation._dropout import dropout
 from caffe.proto import caffe_pb2
-from caffe.tensor_layer import BlobSpec, TensorLayer
+from caffe.tensor_layer import BlobSpec, Stateful, TensorLayer
 
 
 class DenseBlock(TensorLayer):
@@ -58,16 +58,23 @@ class DenseBlock(TensorLayer):
             BlobSpec((1,), learns=False),
         ]
 
-    def compute(self, x: torch.Tensor, *blobs: torch.Tensor) -> torch.Tensor:
+    @property
+    def draws(self) -> bool:
+        return self.param.denseblock_param.use_dropout and self.phase == caffe_pb2.TRAIN
+
+    def compute(self, x: torch.Tensor, *blobs: torch.Tensor) -> torch.Tensor | Stateful:
         p = self.param.denseblock_param
         count = p.numTransition
         train = self.phase == caffe_pb2.TRAIN
         kernels, scales, shifts, means, variances = (blobs[k * count : (k + 1) * count] for k in range(5))
         share = 1 - (p.moving_average_fraction if p.HasField("moving_average_fraction") else 0.9)
+        state: list[torch.Tensor] = []
         for t in range(count):
             mean, variance = means[t].reshape(-1), variances[t].reshape(-1)
-            if x.is_meta:
+            if train:  # batch_norm moves them in place
                 mean, variance = mean.clone(), variance.clone()
+                state[t:t] = [mean]
+                state.append(variance)
             normal = F.batch_norm(
                 x, mean, variance, scales[t].reshape(-1), shifts[t].reshape(-1), train, share
             )
@@ -75,7 +82,6 @@ class DenseBlock(TensorLayer):
             if p.use_dropout and train:
                 new = dropout(new, p.dropout_amount)
             x = torch.cat([x, new], 1)
-        if train and not x.is_meta:
-            with torch.no_grad():
-                blobs[-1].add_(1)
-        return x
+        if not train:
+            return x
+        return Stateful(x, [*(s.view(1, -1, 1, 1) for s in state), blobs[-1] + 1])

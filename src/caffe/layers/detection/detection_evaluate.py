@@ -11,7 +11,7 @@ from caffe import boxes
 from caffe.blob import Shape
 from caffe.boxes import Array
 from caffe.layers.detection._detection_files import read_name_size_file, to_pixels
-from caffe.tensor_layer import TensorLayer
+from caffe.tensor_layer import Stateful, TensorLayer
 
 
 class DetectionEvaluate(TensorLayer):
@@ -34,7 +34,6 @@ class DetectionEvaluate(TensorLayer):
     differentiable = False
     in_place = False
     _sizes: list[tuple[str, int, int]] | None = None
-    _next = 0
 
     def check(self, found: Shape, truth: Shape) -> None:
         p = self.param.detection_evaluate_param
@@ -52,7 +51,13 @@ class DetectionEvaluate(TensorLayer):
     def infer(self, *shapes: Shape) -> Sequence[Shape]:
         return [(1, 1, self.param.detection_evaluate_param.num_classes - 1 + shapes[0][2], 5)]
 
-    def compute(self, found: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    def carries(self, found: Shape, truth: Shape) -> list[Shape]:
+        """How many images have been judged, where sizes are given by their order."""
+        return [(1,)] if self.param.detection_evaluate_param.name_size_file else []
+
+    def compute(
+        self, found: torch.Tensor, truth: torch.Tensor, judged_before: torch.Tensor | None = None
+    ) -> torch.Tensor | Stateful:
         p = self.param.detection_evaluate_param
         detections = found.detach().float().cpu().numpy().reshape(-1, 7)
         detections = detections[detections[:, 0] != -1]
@@ -69,22 +74,27 @@ class DetectionEvaluate(TensorLayer):
             if c != p.background_label_id
         ]
         judged = [np.array(tops, np.float32).reshape(-1, 5)]
-        for image in np.unique(detections[:, 0]):
+        first = 0 if judged_before is None else int(judged_before)
+        images = np.unique(detections[:, 0])
+        for place, image in enumerate(images, first):
             of_image, there = detections[detections[:, 0] == image], truths[truths[:, 0] == image]
-            size = self._size()
+            size = self._size(place)
             for label in np.unique(of_image[:, 1]):
                 if label != -1:
                     judged.append(
                         self._judge(of_image[of_image[:, 1] == label], there[there[:, 1] == label], size)
                     )
-        return torch.from_numpy(np.concatenate(judged)).to(found.device).view(1, 1, -1, 5)
+        top = torch.from_numpy(np.concatenate(judged)).to(found.device).view(1, 1, -1, 5)
+        if not self._sizes:
+            return top
+        count = (first + len(images)) % len(self._sizes)
+        return Stateful(top, [found.new_tensor([count], dtype=torch.int64)])
 
-    def _size(self) -> tuple[int, int] | None:
-        """Height and width of the next image, if they are known."""
+    def _size(self, place: int) -> tuple[int, int] | None:
+        """Height and width of an image by its place in the file, if they are known."""
         if not self._sizes:
             return None
-        _, height, width = self._sizes[self._next]
-        self._next = (self._next + 1) % len(self._sizes)
+        _, height, width = self._sizes[place % len(self._sizes)]
         return height, width
 
     def _judge(self, found: Array, truths: Array, size: tuple[int, int] | None) -> Array:

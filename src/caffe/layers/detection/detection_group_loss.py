@@ -53,6 +53,10 @@ class DetectionGroupLoss(LossLayer):
     def infer(self, *shapes: Shape) -> Sequence[Shape]:
         return [(1, 1, 1, 2)]
 
+    @property
+    def draws(self) -> bool:
+        return True
+
     def compute(self, scores: torch.Tensor, offsets: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         p = self.param.detection_group_loss_param
         label = truth[:, 0].long()

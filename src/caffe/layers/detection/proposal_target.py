@@ -57,6 +57,10 @@ class ProposalTarget(TensorLayer):
         widths = (5, 1, self.columns, self.columns, self.columns, 6, 1)
         return [(count, width, 1, 1) for width in widths[: self.top_count]]
 
+    @property
+    def draws(self) -> bool:
+        return True
+
     def compute(self, rois: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, ...]:
         p = self.param.proposal_target_param
         boxes = truth.float().cpu().numpy().reshape(truth.shape[0], -1)

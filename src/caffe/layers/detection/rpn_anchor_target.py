@@ -52,6 +52,10 @@ class RPNAnchorTarget(TensorLayer):
         count = len(self.anchors)
         return [(1, 1, count * height, width), *[(1, 4 * count, height, width)] * 3]
 
+    @property
+    def draws(self) -> bool:
+        return True
+
     def compute(
         self, scores: torch.Tensor, boxes: torch.Tensor, info: torch.Tensor, *image: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:

@@ -49,6 +49,10 @@ class RPNProposalTarget(TensorLayer):
         columns = 4 * self.settings["num_classes"]
         return [(1, 5), *((1, size, 1, 1) for size in (1, columns, columns, columns))]
 
+    @property
+    def draws(self) -> bool:
+        return True
+
     def compute(self, rois: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, ...]:
         s, rng = self.settings, runtime.rng()
         truth = boxes.float().cpu().numpy().reshape(-1, 5)

@@ -9,6 +9,7 @@ import torch
 from caffe.blob import Shape
 from caffe.layers.loss._loss_layer import LossLayer
 from caffe.proto import caffe_pb2
+from caffe.tensor_layer import Stateful
 
 _Mode = caffe_pb2.DiceCoefLossParameter
 
@@ -30,11 +31,6 @@ class DiceCoefLoss(LossLayer):
 
     origin = "jolibrain/caffe"
 
-    def __init__(self, param: caffe_pb2.LayerParameter) -> None:
-        super().__init__(param)
-        self._counts: torch.Tensor | None = None  # mean counts of MULTICLASS_WEIGHTED_ALL
-        self._forwards = 0
-
     def check(self, x: Shape, t: Shape) -> None:
         for field in ("contour_shape", "contour_size", "contour_amplitude"):
             if self.param.dice_coef_loss_param.HasField(field):
@@ -46,7 +42,17 @@ class DiceCoefLoss(LossLayer):
                 f"the bottoms must be N×C×H×W and N×1×H×W (labels) or N×C×H×W; got {list(x)} and {list(t)}"
             )
 
-    def compute(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    @property
+    def _counts_all(self) -> bool:
+        return self.param.dice_coef_loss_param.generalization == _Mode.MULTICLASS_WEIGHTED_ALL
+
+    def carries(self, x: Shape, t: Shape) -> list[Shape]:
+        """Of MULTICLASS_WEIGHTED_ALL: the classes' mean counts, and of how many forwards."""
+        return [(1, x[1]), (1,)] if self._counts_all else []
+
+    def compute(
+        self, x: torch.Tensor, target: torch.Tensor, *carried: torch.Tensor
+    ) -> torch.Tensor | Stateful:
         p = self.param.dice_coef_loss_param
         n, classes = x.shape[:2]
         if target.shape[1] == classes:
@@ -57,8 +63,14 @@ class DiceCoefLoss(LossLayer):
         ignored = p.ignore_label if several and p.HasField("ignore_label") else None
         weight = torch.ones(1, classes, 1, 1, dtype=x.dtype, device=x.device)
         mask = weight
+        state: list[torch.Tensor] = []
         if several and p.generalization != _Mode.MULTICLASS:
-            weight = self._weights(t, ignored)
+            counts = self._counts(t, ignored)
+            if self._counts_all:
+                before, forwards = carried if carried else (torch.zeros_like(counts), counts.new_zeros(1))
+                counts = (before * forwards + counts) / (forwards + 1)
+                state = [counts, forwards + 1]
+            weight = counts.pow(-2)[:, :, None, None]
         elif ignored is not None and 0 <= ignored < classes:
             mask = weight.clone()
             mask[:, ignored] = 0
@@ -69,20 +81,17 @@ class DiceCoefLoss(LossLayer):
             mask.expand_as(x).flatten(1),
             0.0 if several else 1 / max(n, 1),
         )
-        return found
+        return Stateful(found, state) if state else found
 
-    def _weights(self, t: torch.Tensor, ignored: int | None) -> torch.Tensor:
+    def _counts(self, t: torch.Tensor, ignored: int | None) -> torch.Tensor:
+        """Of each class' positions: in each image, or the mean over the batch."""
         counts = 1 + t.sum((2, 3))
         if ignored is not None and 0 <= ignored < t.shape[1]:
             counts[:, ignored] += 1e6 * t.shape[2] * t.shape[3] - 1
         mode = self.param.dice_coef_loss_param.generalization
         if mode in (_Mode.MULTICLASS_WEIGHTED_BATCH, _Mode.MULTICLASS_WEIGHTED_ALL):
             counts = counts.mean(0, keepdim=True)
-        if mode == _Mode.MULTICLASS_WEIGHTED_ALL and not t.is_meta:
-            if self._counts is not None:
-                counts = (self._counts * self._forwards + counts) / (self._forwards + 1)
-            self._counts, self._forwards = counts, self._forwards + 1
-        return counts.pow(-2)[:, :, None, None]
+        return counts
 
 
 class _Dice(torch.autograd.Function):

@@ -10,7 +10,10 @@ import torch.nn.functional as F
 from caffe.blob import Shape
 from caffe.layers.normalization.mvn import normalize
 from caffe.proto import caffe_pb2
-from caffe.tensor_layer import BlobSpec, TensorLayer
+from caffe.tensor_layer import BlobSpec, Stateful, TensorLayer
+
+Sums = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""The statistics: of means, of variances, of weights."""
 
 
 class BatchNorm(TensorLayer):
@@ -56,8 +59,6 @@ class BatchNorm(TensorLayer):
         self._global = p.use_global_stats if given else self.phase == caffe_pb2.TEST
         if self._scaled and self.phase == caffe_pb2.TEST:
             self._global = True  # whatever use_global_stats says
-        if not self._global:
-            self.keep_graph = True  # computing again for backward would count the batch twice
         channels = shape[1] if len(shape) > 1 else 1
         if len(self.blobs) and self.blobs[0].shape != (channels,):
             raise self.shape_error(
@@ -84,12 +85,15 @@ class BatchNorm(TensorLayer):
         weight_sum: torch.Tensor,
         scale: torch.Tensor | None = None,
         bias: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    ) -> torch.Tensor | Stateful:
         """The normalized x; a Scale behind it that the net merges with it gives ``scale`` and ``bias``."""
-        if x.dim() == 1:
-            return self.compute(x.unsqueeze(1), mean_sum, var_sum, weight_sum, scale, bias).squeeze(1)
-        y = self._normalize(x, mean_sum, var_sum, weight_sum, scale, bias)
-        return F.relu(y) if self.param.batch_norm_param.relu else y
+        line = x.dim() == 1
+        y, state = self._normalize(
+            x.unsqueeze(1) if line else x, (mean_sum, var_sum, weight_sum), scale, bias
+        )
+        y = y.squeeze(1) if line else y
+        y = F.relu(y) if self.param.batch_norm_param.relu else y
+        return Stateful(y, state) if state else y
 
     @property
     def is_global(self) -> bool:
@@ -105,25 +109,20 @@ class BatchNorm(TensorLayer):
         return scale, -mean * scale
 
     def _normalize(
-        self,
-        x: torch.Tensor,
-        mean_sum: torch.Tensor,
-        var_sum: torch.Tensor,
-        weight_sum: torch.Tensor,
-        scale: torch.Tensor | None,
-        bias: torch.Tensor | None,
-    ) -> torch.Tensor:
+        self, x: torch.Tensor, sums: Sums, scale: torch.Tensor | None, bias: torch.Tensor | None
+    ) -> tuple[torch.Tensor, Sums | None]:
+        """y, and the statistics that take their place where the batch's were used."""
         p = self.param.batch_norm_param
         eps = max(p.eps, 1e-5) if self._scaled else p.eps
         if self._global:
-            mean, var = _statistics(mean_sum, var_sum, weight_sum)
+            mean, var = _statistics(*sums)
             if not p.add_eps_before_sqrt:
                 var, eps = (var.sqrt() + eps).square(), 0.0
-            return torch.batch_norm(x, scale, bias, mean, var, False, 0.0, eps, False)
+            return torch.batch_norm(x, scale, bias, mean, var, False, 0.0, eps, False), None
         count = math.prod(x.shape) // max(x.shape[1], 1)
         if x.is_meta:
-            return torch.empty_like(x)
-        mean, var = torch.zeros_like(mean_sum), torch.zeros_like(var_sum)
+            return torch.empty_like(x), None
+        mean, var = torch.zeros_like(sums[0]), torch.zeros_like(sums[1])
         # With a momentum of 1 the "running" statistics are this batch's, the variance times m/(m − 1), plus 0 times
         # what was there (which therefore must be finite).
         y = torch.batch_norm(x, scale, bias, mean, var, True, 1.0, eps, False)
@@ -136,21 +135,24 @@ class BatchNorm(TensorLayer):
             var = torch.zeros_like(var)  # not in place: the graph holds the other
         with torch.no_grad():
             if self._scaled:
-                self._average(mean_sum, var_sum, weight_sum, mean, var * ((count - 1) / count))
-                return y
-            for total, value in ((mean_sum, mean), (var_sum, var), (weight_sum, 1.0)):
-                total.mul_(p.moving_average_fraction).add_(value)
-        return y
+                return y, self._average(sums, mean, var * ((count - 1) / count))
+            fraction = p.moving_average_fraction
+            mean_sum, var_sum, weight_sum = sums
+            return y, (
+                torch.add(mean, mean_sum, alpha=fraction),
+                torch.add(var, var_sum, alpha=fraction),
+                weight_sum * fraction + 1.0,
+            )
 
-    def _average(
-        self, mean: torch.Tensor, var: torch.Tensor, weight: torch.Tensor, *batch: torch.Tensor
-    ) -> None:
-        """Move NVIDIA's statistics towards a batch's; without any yet, take them."""
+    def _average(self, sums: Sums, *batch: torch.Tensor) -> Sums:
+        """NVIDIA's statistics, moved towards a batch's; without any yet, those."""
+        mean, var, weight = sums
         fraction, none_yet = self.param.batch_norm_param.moving_average_fraction, ~var.any()
-        for total, value in zip((mean, var), batch):
-            moved = total / weight * fraction + value * (1 - fraction)
-            total.copy_(torch.where(none_yet, value, moved))
-        weight.fill_(1)
+        moved = [
+            torch.where(none_yet, value, total / weight * fraction + value * (1 - fraction))
+            for total, value in zip((mean, var), batch)
+        ]
+        return moved[0], moved[1], torch.ones_like(weight)
 
 
 def _statistics(

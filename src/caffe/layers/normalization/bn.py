@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from caffe.blob import Shape
 from caffe.proto import caffe_pb2
-from caffe.tensor_layer import BlobSpec, TensorLayer
+from caffe.tensor_layer import BlobSpec, Stateful, TensorLayer
 
 SEGNET = ("scale_filler", "shift_filler", "bn_mode")
 PSPNET = ("slope_filler", "bias_filler", "momentum", "eps", "frozen", "icnet", "inverse_std")
@@ -109,7 +109,7 @@ class BN(TensorLayer):
 
     def compute(
         self, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, *running: torch.Tensor
-    ) -> torch.Tensor | tuple[torch.Tensor, ...]:
+    ) -> torch.Tensor | tuple[torch.Tensor, ...] | Stateful:
         p, layout = self.param.bn_param, self.layout
         scale, shift = scale.reshape(-1), shift.reshape(-1)
         if p.bn_mode == p.INFERENCE:
@@ -136,8 +136,11 @@ class BN(TensorLayer):
         if running and not x.is_meta:
             with torch.no_grad():
                 second = torch.rsqrt(variance + layout.eps) if p.inverse_std else variance
-                for old, new in zip(running, (mean, second)):
-                    old.lerp_(new.view_as(old), 1 - layout.momentum)
+                moved = [
+                    old.lerp(new.view_as(old), 1 - layout.momentum)
+                    for old, new in zip(running, (mean, second))
+                ]
+            return Stateful(y, moved)
         each = (1, -1, *[1] * (x.dim() - 2))
         tops = (y, mean.view(each), variance.view(each))
         return tops[: self.top_count] if self.top_count > 1 else y

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import torch
 
-from caffe.blob import Blob, Shape
+from caffe.blob import Shape
 from caffe.proto import caffe_pb2
-from caffe.tensor_layer import BlobSpec, TensorLayer
+from caffe.tensor_layer import BlobSpec, Stateful, TensorLayer
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -31,8 +31,6 @@ class Recurrent(TensorLayer):
 
     def __init__(self, param: caffe_pb2.LayerParameter) -> None:
         super().__init__(param)
-        self._before: Tensors = ()
-        self._after: Tensors = ()
         self._static = False
 
     def check(self, x: Shape, cont: Shape, *others: Shape) -> None:
@@ -85,17 +83,18 @@ class Recurrent(TensorLayer):
             specs.append(BlobSpec((width, math.prod(others[0][1:])), p.weight_filler))
         return specs
 
-    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        self._before = self._after
-        super().forward(bottom, top)
+    def carries(self, x: Shape, cont: Shape, *others: Shape) -> list[Shape]:
+        p = self.param.recurrent_param
+        return [] if p.expose_hidden else [(x[1], p.num_output)] * self.states
 
     def reset(self) -> None:
         """Forget the states: the next forward starts from zeros."""
-        self._after = ()
+        self.carried = ()
 
-    def compute(self, x: torch.Tensor, cont: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor | Tensors:
+    def compute(self, x: torch.Tensor, cont: torch.Tensor, *rest: torch.Tensor) -> Tensors | Stateful:
         p = self.param.recurrent_param
-        others, params = rest[: self.bottom_count - 2], rest[self.bottom_count - 2 :]
+        others, rest = rest[: self.bottom_count - 2], rest[self.bottom_count - 2 :]
+        params, carried = rest[: len(self.blobs)], rest[len(self.blobs) :]
         weight, bias = params[:2]
         drive = torch.nn.functional.linear(x.flatten(2) if x.dim() > 2 else x.unsqueeze(2), weight, bias)
         if self._static:
@@ -104,16 +103,14 @@ class Recurrent(TensorLayer):
             # The original passes no gradient through exposed states.
             state: Tensors = tuple(s[0].detach() for s in others[self._static :])
         else:
-            state = self._initial(x, p.num_output)
+            state = self._initial(x, p.num_output, carried)
         y, state = self.steps(drive, cont.unsqueeze(-1), state, params[2 + self._static :])
         state = tuple(s.detach() for s in state)
-        if not x.is_meta:
-            self._after = state
-        return (y, *(s.unsqueeze(0) for s in state)) if p.expose_hidden else y
+        return (y, *(s.unsqueeze(0) for s in state)) if p.expose_hidden else Stateful(y, state)
 
-    def _initial(self, x: torch.Tensor, width: int) -> Tensors:
-        if len(self._before) == self.states and self._before[0].shape == (x.shape[1], width):
-            return tuple(s.to(x) for s in self._before)
+    def _initial(self, x: torch.Tensor, width: int, carried: Tensors) -> Tensors:
+        if len(carried) == self.states and carried[0].shape == (x.shape[1], width):
+            return tuple(s.to(x) for s in carried)
         return tuple(x.new_zeros(x.shape[1], width) for _ in range(self.states))
 
     def steps(

@@ -112,6 +112,10 @@ class Pooling(TensorLayer):
             raise self.error(f"must be at least {least}; got {min(found)}", field=field)
         return found
 
+    @property
+    def draws(self) -> bool:
+        return self.param.pooling_param.pool == _pool.STOCHASTIC and self.phase == caffe_pb2.TRAIN
+
     def compute(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         p = self.param.pooling_param
         if p.pool == _pool.MAX:

@@ -58,6 +58,10 @@ class SPP(TensorLayer):
         pad = tuple((k * bins - size + 1) // 2 for k, size in zip(kernel, spatial))
         return Pool(kernel, kernel, pad)
 
+    @property
+    def draws(self) -> bool:
+        return self.param.spp_param.pool == _pool.STOCHASTIC and self.phase == caffe_pb2.TRAIN
+
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         tops = [self._pool(x, *level) for level in self.levels]
         return tops[0] if len(tops) == 1 else torch.cat([y.flatten(1) for y in tops], 1)
