@@ -5,7 +5,7 @@ import io as python_io
 import cv2
 import numpy as np
 import pytest
-from support_assets import GOLDEN, assets
+from support_assets import GOLDEN
 
 import caffe
 from caffe.errors import CorruptDataError, DataError, InputError, InputTypeError, MissingFileError
@@ -49,7 +49,7 @@ def test_load_image_of_a_file_that_stands_anywhere():
 
 
 def test_load_image(golden):
-    images = assets("reference", "golden", "formats", "images")
+    images = GOLDEN / "formats" / "images"
     image = caffe.io.load_image(images / "scene.jpg")
     assert image.dtype == np.float32 and list(image.shape) == golden["load_image_shape"].tolist()
     np.testing.assert_allclose(image[:40, :50], golden["load_image_corner"], atol=TOLERANCE)

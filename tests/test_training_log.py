@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support_assets import assets
+from support_assets import GOLDEN
 
 from caffe import logs, training_log
 
@@ -41,7 +41,7 @@ def test_both_stamps(form: Callable[[str], str], tmp_path: Path) -> None:
 
 
 def test_the_originals_log() -> None:
-    found = training_log.read(assets("reference", "golden", "cli", "train.log"))
+    found = training_log.read(GOLDEN / "cli" / "train.log")
     assert found.train and found.test
     assert found.train[-1]["Seconds"] > 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support_assets import assets
 from support_data import raw_records, write_records
 from support_parallel import Processes, weights, worst, write_database, write_solver
 
@@ -58,13 +56,11 @@ def write_lenet(folder: Path, name: str, batch: int) -> Path:
 def lenet(tmp_path_factory):
     """(folder, output) of LeNet trained by two workers."""
     folder = tmp_path_factory.mktemp("lenet")
-    images, labels = (
-        gzip.decompress(assets("mnist", f"train-{name}-ubyte.gz").read_bytes())
-        for name in ("images-idx3", "labels-idx1")
-    )
-    count = 1600
-    pixels = np.frombuffer(images, np.uint8, count * 784, 16).reshape(count, 1, 28, 28)
-    write_records(folder / "mnist", raw_records(pixels, np.frombuffer(labels, np.uint8, count, 8)))
+    digits = pytest.importorskip("sklearn.datasets", reason="needs the extra demo").load_digits()
+    order = np.random.RandomState(0).permutation(len(digits.target))[:1600]  # they are sorted by writer
+    pixels = np.zeros((len(order), 1, 28, 28), np.uint8)
+    pixels[:, 0, 2:26, 2:26] = (digits.images[order] * (255 / 16)).astype(np.uint8).repeat(3, 1).repeat(3, 2)
+    write_records(folder / "mnist", raw_records(pixels, digits.target[order]))
     solver = write_lenet(folder, "two", 16)
     with Processes() as processes:
         run = processes.start(sys.executable, "-m", "caffe", "train", f"--solver={solver}", "--procs=2")
