@@ -77,7 +77,7 @@ def test_lenet_trains_as_one_process(lenet):
         solver.step(1)
         losses.append(float(solver.net.blobs["loss"].data))
     rows = [json.loads(row) for row in (folder / "two_metrics.jsonl").read_text().splitlines()]
-    found = [row["loss"] for row in rows if row["kind"] == "train"]
+    found = [row["loss"] for row in rows if row["kind"] == "train" and row["iter"] < 50]  # one comes after
     assert losses[-1] < 0.5 * losses[0]
     assert np.abs(np.array(found) - losses).max() <= 1e-5
     net = caffe.Net(str(folder / "two_net.prototxt"), str(folder / "two_iter_50.caffemodel"), caffe.TRAIN)
