@@ -29,7 +29,7 @@ FLOORS = [
         "display",
     ],
     ["passes", "data", "draw", "coord_map"],
-    ["layer", "tensor_layer", "layer_factory", "user_layer", "layers"],
+    ["layer", "tensor_layer", "layer_factory", "user_layer", "layers", "dialects"],
     ["net"],
     ["solvers"],
     ["classifier", "detector", "parallel", "training_log", "models", "doctor", "export", "predict"],

@@ -35,6 +35,7 @@ class _State:
     device: torch.device | None = None  # of the present epoch
     compiles: bool = False
     amp: str = ""
+    dialect: str = ""
 
 
 _state = _State()
@@ -209,6 +210,16 @@ def set_compile(on: bool = True) -> None:
 def compiles() -> bool:
     """Whether nets of the TEST phase are compiled."""
     return _state.compiles
+
+
+def set_dialect(name: str | None) -> None:
+    """Read nets that do not say their own in this dialect (``--dialect``); see :mod:`caffe.dialects.meaning`."""
+    _state.dialect = name or ""
+
+
+def dialect() -> str:
+    """The dialect's name that ``set_dialect`` gave, or nothing."""
+    return _state.dialect
 
 
 AMP = ("", "bf16", "fp16")

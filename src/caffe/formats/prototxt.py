@@ -33,6 +33,11 @@ class NetFile:
     file: str | None = None
     lines: list[int] = field(default_factory=list)
     input_line: int = 1
+    dialect: str | None = None
+    """What a line ``# dialect: NAME`` of the text says."""
+
+
+_DIALECT = re.compile(r"^\s*#\s*dialect\s*[:=]\s*(\S+)\s*$", re.MULTILINE | re.IGNORECASE)
 
 
 def read_net(path: str | os.PathLike[str], *, permissive: bool | None = None) -> NetFile:
@@ -49,7 +54,9 @@ def parse_net(text: str, *, file: str | None = None, permissive: bool | None = N
     """The net in a text; ``file`` is where it came from. See :func:`read_net`."""
     param = parse(text, caffe_pb2.NetParameter(), file=file, permissive=permissive)
     source = Source(text)
-    return NetFile(param, file, [block.line for block in source.layers], source.first_line_of("input"))
+    said = _DIALECT.search(text)
+    lines = [block.line for block in source.layers]
+    return NetFile(param, file, lines, source.first_line_of("input"), said[1] if said else None)
 
 
 def read_solver(path: str | os.PathLike[str], *, permissive: bool | None = None) -> caffe_pb2.SolverParameter:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from caffe.dialects import meaning
+from caffe.dialects.dialect import Dialect
 from caffe.errors import InputError, InputTypeError
 from caffe.formats import prototxt
 from caffe.net.wiring import Wiring
@@ -18,8 +20,11 @@ Source = Any
 """A path, a NetParameter, a NetSpec, or what ``prototxt.read_net`` gives."""
 
 
-def read(source: Source) -> prototxt.NetFile:
-    """The definition a source holds, upgraded to the present form. Raises MissingFileError, ParseError."""
+def read(source: Source, dialect: str | Dialect | None = None) -> prototxt.NetFile:
+    """The definition a source holds, upgraded to the present form; ``dialect`` says which fork's layers it means.
+
+    Raises MissingFileError, ParseError, UnknownNameError.
+    """
     if isinstance(source, prototxt.NetFile):
         found = source
     elif isinstance(source, (str, os.PathLike)):
@@ -35,11 +40,16 @@ def read(source: Source) -> prototxt.NetFile:
         param.CopyFrom(source)
         found = prototxt.NetFile(param)
     upgrade_net(found)
+    meaning.settle(found, dialect)
     return found
 
 
 def wire(
-    source: Source, phase: int, level: int = 0, stages: Iterable[str] | None = None
+    source: Source,
+    phase: int,
+    level: int = 0,
+    stages: Iterable[str] | None = None,
+    dialect: str | Dialect | None = None,
 ) -> tuple[Wiring, Any]:
     """Wire a net for a phase, level and stages; returns it and its final NetParameter.
 
@@ -49,7 +59,7 @@ def wire(
         raise InputError(f"The phase must be caffe.TRAIN (0) or caffe.TEST (1); got {phase!r}")
     if isinstance(stages, str):
         raise InputTypeError(f"stages must be a list of strings; got the string '{stages}'")
-    found = read(source)
+    found = read(source, dialect)
     found.param.state.phase = phase  # type: ignore[assignment]
     found.param.state.level = level
     if stages is not None:

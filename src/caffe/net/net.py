@@ -35,19 +35,21 @@ Hook = Callable[[int], Any]
 
 
 class Net(Contents):
-    """A network: ``Net(network_file, phase, level=0, stages=None, weights=None)``.
+    """A network: ``Net(network_file, phase, level=0, stages=None, weights=None, dialect=None)``.
 
     The older ``Net(network_file, weights, phase)`` works as well. ``network_file`` is a prototxt's path, a
-    NetParameter or a NetSpec. Raises MissingFileError, ParseError, NetError, LayerError, WeightsError.
+    NetParameter or a NetSpec. ``dialect`` names the fork whose layers are meant, where several have one of the
+    same name (docs/dialects.md). Raises MissingFileError, ParseError, NetError, LayerError, WeightsError.
 
     ``blobs`` and ``params`` are dicts by name, of Blobs and of each layer's list of parameter Blobs.
     """
 
     def __init__(self, network_file: build.Source, *args: Any, **kwargs: Any) -> None:
+        dialect = kwargs.pop("dialect", None)
         phase, level, stages, weights_file = constructor(args, kwargs)
         allocator.keep_freed_memory()
         with fillers.deferred() if weights_file is not None else nullcontext():
-            wiring, param = build.wire(network_file, phase, level, stages)
+            wiring, param = build.wire(network_file, phase, level, stages, dialect)
         self._setup(wiring, param)
         if weights_file is not None:
             self.copy_from(weights_file)

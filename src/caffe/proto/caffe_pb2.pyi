@@ -1503,12 +1503,14 @@ class ImageDataParameter(_message.Message):
     def __init__(self, source: _Optional[str] = ..., batch_size: _Optional[int] = ..., rand_skip: _Optional[int] = ..., shuffle: _Optional[bool] = ..., new_height: _Optional[int] = ..., new_width: _Optional[int] = ..., is_color: _Optional[bool] = ..., scale: _Optional[float] = ..., mean_file: _Optional[str] = ..., crop_size: _Optional[int] = ..., mirror: _Optional[bool] = ..., root_folder: _Optional[str] = ..., cache: _Optional[bool] = ..., precache: _Optional[bool] = ..., threads: _Optional[int] = ..., ignore_label: _Optional[int] = ..., label_type: _Optional[_Union[ImageDataParameter.LabelType, str]] = ..., min_height: _Optional[int] = ..., min_width: _Optional[int] = ..., new_dim: _Optional[int] = ..., bicubic: _Optional[bool] = ..., normalize: _Optional[bool] = ..., face_transform: _Optional[bool] = ..., max_shear_ratio: _Optional[float] = ..., max_aspect_ratio: _Optional[float] = ..., max_rotate_angle: _Optional[float] = ..., min_random_scale: _Optional[float] = ..., max_random_scale: _Optional[float] = ..., max_random_shift: _Optional[int] = ..., face_mirror: _Optional[bool] = ..., face_point_num: _Optional[int] = ..., label_num: _Optional[int] = ..., num_labels: _Optional[int] = ..., label_dim: _Optional[int] = ..., label_size: _Optional[int] = ..., skip_damaged: _Optional[bool] = ..., label_count: _Optional[int] = ...) -> None: ...
 
 class InfogainLossParameter(_message.Message):
-    __slots__ = ("source", "axis")
+    __slots__ = ("source", "axis", "probabilities")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     AXIS_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
     source: str
     axis: int
-    def __init__(self, source: _Optional[str] = ..., axis: _Optional[int] = ...) -> None: ...
+    probabilities: bool
+    def __init__(self, source: _Optional[str] = ..., axis: _Optional[int] = ..., probabilities: _Optional[bool] = ...) -> None: ...
 
 class InnerProductParameter(_message.Message):
     __slots__ = ("num_output", "bias_term", "weight_filler", "bias_filler", "axis", "transpose", "weight_fixed", "dis_mode", "gen_mode", "output_scale", "normalize", "engine")
@@ -3211,14 +3213,16 @@ class ROIPoolingParameter(_message.Message):
     def __init__(self, pooled_h: _Optional[int] = ..., pooled_w: _Optional[int] = ..., spatial_scale: _Optional[float] = ..., pad_ratio: _Optional[float] = ...) -> None: ...
 
 class SmoothL1LossParameter(_message.Message):
-    __slots__ = ("sigma", "abssum", "turn_point")
+    __slots__ = ("sigma", "abssum", "turn_point", "outside")
     SIGMA_FIELD_NUMBER: _ClassVar[int]
     ABSSUM_FIELD_NUMBER: _ClassVar[int]
     TURN_POINT_FIELD_NUMBER: _ClassVar[int]
+    OUTSIDE_FIELD_NUMBER: _ClassVar[int]
     sigma: float
     abssum: bool
     turn_point: float
-    def __init__(self, sigma: _Optional[float] = ..., abssum: _Optional[bool] = ..., turn_point: _Optional[float] = ...) -> None: ...
+    outside: bool
+    def __init__(self, sigma: _Optional[float] = ..., abssum: _Optional[bool] = ..., turn_point: _Optional[float] = ..., outside: _Optional[bool] = ...) -> None: ...
 
 class BoxAnnotatorOHEMParameter(_message.Message):
     __slots__ = ("roi_per_img", "ignore_label")
@@ -3283,7 +3287,7 @@ class ROIAlignParameter(_message.Message):
     def __init__(self, pooled_h: _Optional[int] = ..., pooled_w: _Optional[int] = ..., spatial_scale: _Optional[float] = ..., sampling_ratio: _Optional[int] = ..., pad_ratio: _Optional[float] = ...) -> None: ...
 
 class ProposalParameter(_message.Message):
-    __slots__ = ("feat_stride", "base_size", "min_size", "ratio", "scale", "pre_nms_topn", "post_nms_topn", "nms_thresh", "anchor_base_size", "anchor_scale", "anchor_ratio", "max_rois", "rpn_nms_thresh", "rpn_min_size")
+    __slots__ = ("feat_stride", "base_size", "min_size", "ratio", "scale", "pre_nms_topn", "post_nms_topn", "nms_thresh", "anchor_base_size", "anchor_scale", "anchor_ratio", "max_rois", "rpn_nms_thresh", "rpn_min_size", "scale_in_pixels")
     FEAT_STRIDE_FIELD_NUMBER: _ClassVar[int]
     BASE_SIZE_FIELD_NUMBER: _ClassVar[int]
     MIN_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -3298,6 +3302,7 @@ class ProposalParameter(_message.Message):
     MAX_ROIS_FIELD_NUMBER: _ClassVar[int]
     RPN_NMS_THRESH_FIELD_NUMBER: _ClassVar[int]
     RPN_MIN_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SCALE_IN_PIXELS_FIELD_NUMBER: _ClassVar[int]
     feat_stride: int
     base_size: int
     min_size: int
@@ -3312,7 +3317,8 @@ class ProposalParameter(_message.Message):
     max_rois: int
     rpn_nms_thresh: float
     rpn_min_size: float
-    def __init__(self, feat_stride: _Optional[int] = ..., base_size: _Optional[int] = ..., min_size: _Optional[int] = ..., ratio: _Optional[_Iterable[float]] = ..., scale: _Optional[_Iterable[float]] = ..., pre_nms_topn: _Optional[int] = ..., post_nms_topn: _Optional[int] = ..., nms_thresh: _Optional[float] = ..., anchor_base_size: _Optional[int] = ..., anchor_scale: _Optional[int] = ..., anchor_ratio: _Optional[int] = ..., max_rois: _Optional[int] = ..., rpn_nms_thresh: _Optional[float] = ..., rpn_min_size: _Optional[float] = ...) -> None: ...
+    scale_in_pixels: bool
+    def __init__(self, feat_stride: _Optional[int] = ..., base_size: _Optional[int] = ..., min_size: _Optional[int] = ..., ratio: _Optional[_Iterable[float]] = ..., scale: _Optional[_Iterable[float]] = ..., pre_nms_topn: _Optional[int] = ..., post_nms_topn: _Optional[int] = ..., nms_thresh: _Optional[float] = ..., anchor_base_size: _Optional[int] = ..., anchor_scale: _Optional[int] = ..., anchor_ratio: _Optional[int] = ..., max_rois: _Optional[int] = ..., rpn_nms_thresh: _Optional[float] = ..., rpn_min_size: _Optional[float] = ..., scale_in_pixels: _Optional[bool] = ...) -> None: ...
 
 class BBoxRegParameter(_message.Message):
     __slots__ = ("bbox_mean", "bbox_std", "cls_aware")
@@ -4851,7 +4857,7 @@ class FocalLossParameter(_message.Message):
     def __init__(self, type: _Optional[_Union[FocalLossParameter.Type, str]] = ..., alpha: _Optional[float] = ..., gamma: _Optional[float] = ..., beta: _Optional[float] = ..., axis: _Optional[int] = ..., engine: _Optional[_Union[FocalLossParameter.Engine, str]] = ...) -> None: ...
 
 class DiceCoefLossParameter(_message.Message):
-    __slots__ = ("generalization", "ignore_label", "contour_shape", "contour_size", "contour_amplitude")
+    __slots__ = ("generalization", "ignore_label", "contour_shape", "contour_size", "contour_amplitude", "weight_mode", "weights")
     class GeneralizationMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         NONE: _ClassVar[DiceCoefLossParameter.GeneralizationMode]
@@ -4864,17 +4870,37 @@ class DiceCoefLossParameter(_message.Message):
     MULTICLASS_WEIGHTED: DiceCoefLossParameter.GeneralizationMode
     MULTICLASS_WEIGHTED_BATCH: DiceCoefLossParameter.GeneralizationMode
     MULTICLASS_WEIGHTED_ALL: DiceCoefLossParameter.GeneralizationMode
+    class ContourShape(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        NO: _ClassVar[DiceCoefLossParameter.ContourShape]
+        SIMPLE: _ClassVar[DiceCoefLossParameter.ContourShape]
+        SHARP: _ClassVar[DiceCoefLossParameter.ContourShape]
+    NO: DiceCoefLossParameter.ContourShape
+    SIMPLE: DiceCoefLossParameter.ContourShape
+    SHARP: DiceCoefLossParameter.ContourShape
+    class WeightMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        INVERSE_VOLUME: _ClassVar[DiceCoefLossParameter.WeightMode]
+        EQUALIZE_CLASSES: _ClassVar[DiceCoefLossParameter.WeightMode]
+        EXTRA_SMALL_VOLUMES: _ClassVar[DiceCoefLossParameter.WeightMode]
+    INVERSE_VOLUME: DiceCoefLossParameter.WeightMode
+    EQUALIZE_CLASSES: DiceCoefLossParameter.WeightMode
+    EXTRA_SMALL_VOLUMES: DiceCoefLossParameter.WeightMode
     GENERALIZATION_FIELD_NUMBER: _ClassVar[int]
     IGNORE_LABEL_FIELD_NUMBER: _ClassVar[int]
     CONTOUR_SHAPE_FIELD_NUMBER: _ClassVar[int]
     CONTOUR_SIZE_FIELD_NUMBER: _ClassVar[int]
     CONTOUR_AMPLITUDE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_MODE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     generalization: DiceCoefLossParameter.GeneralizationMode
     ignore_label: int
-    contour_shape: int
+    contour_shape: DiceCoefLossParameter.ContourShape
     contour_size: int
     contour_amplitude: float
-    def __init__(self, generalization: _Optional[_Union[DiceCoefLossParameter.GeneralizationMode, str]] = ..., ignore_label: _Optional[int] = ..., contour_shape: _Optional[int] = ..., contour_size: _Optional[int] = ..., contour_amplitude: _Optional[float] = ...) -> None: ...
+    weight_mode: DiceCoefLossParameter.WeightMode
+    weights: str
+    def __init__(self, generalization: _Optional[_Union[DiceCoefLossParameter.GeneralizationMode, str]] = ..., ignore_label: _Optional[int] = ..., contour_shape: _Optional[_Union[DiceCoefLossParameter.ContourShape, str]] = ..., contour_size: _Optional[int] = ..., contour_amplitude: _Optional[float] = ..., weight_mode: _Optional[_Union[DiceCoefLossParameter.WeightMode, str]] = ..., weights: _Optional[str] = ...) -> None: ...
 
 class CTCLossParameter(_message.Message):
     __slots__ = ("alphabet_size", "time_step", "blank_label")

@@ -39,9 +39,10 @@ class Proposal(TensorLayer):
     bottom: scores (N × 2A × H × W, the second half foreground); offsets (N × 4A × H × W); image sizes
     (height, width, scale, or height, width and both scales). top: regions (R × 5: image, x1, y1, x2, y2);
     optionally their scores.
-    Differs from Caffe: caffe-windows' layer has PVANet's fields, but ``scale`` in pixels; divide it by
-    base_size.
-    Source: sanghoon/pva-faster-rcnn, synopsys-caffe; Ren et al. 2015.
+    caffe-windows' layer has PVANet's fields, but ``scale`` in pixels (``scale_in_pixels``, which ``dialect=`` sets),
+    and rounds an anchor's sides when they are scaled, not before.
+    Differs from Caffe: nothing known.
+    Source: sanghoon/pva-faster-rcnn, synopsys-caffe, happynear/caffe-windows; Ren et al. 2015.
     """
 
     num_bottoms = 3
@@ -70,7 +71,8 @@ class Proposal(TensorLayer):
         else:
             if not p.ratio or not p.scale:
                 raise self.error("ratio and scale must be given", field="ratio" if p.scale else "scale")
-            self._anchors = anchors_of(p.base_size, list(p.ratio), list(p.scale))
+            make = _anchors_in_pixels if p.scale_in_pixels else anchors_of
+            self._anchors = make(p.base_size, list(p.ratio), list(p.scale))
         count = len(self._anchors)
         if (
             len(scores) != 4
@@ -145,6 +147,19 @@ class Proposal(TensorLayer):
         order = _sorted_in_part(score, p.pre_nms_topn)
         kept = order[suppress(boxes[order], p.rpn_nms_thresh, p.max_rois)]
         return boxes[kept], score[kept]
+
+
+def _anchors_in_pixels(base: float, ratios: list[float], scales: list[float]) -> Array:
+    """caffe-windows' anchors around the cell at the origin: scales are sides of squares, in pixels."""
+    centre = (base - 1) / 2
+    boxes = []
+    for ratio in ratios:
+        width = np.sqrt(base * base / ratio)
+        for scale in scales:
+            # truncated towards zero, as C does
+            half_w, half_h = (int(side * scale / base - 0.5) / 2 for side in (width, width * ratio))
+            boxes.append([centre - half_w, centre - half_h, centre + half_w, centre + half_h])
+    return np.array(boxes, np.float32).reshape(-1, 4)
 
 
 def _sorted_in_part(score: Array, count: int) -> Index:

@@ -22,6 +22,9 @@ class InfogainLoss(LossLayer):
     With H the identity it is SoftmaxWithLoss, whose Z (by ``loss_param.normalization``) and ``ignore_label``
     it shares. A probability counts as at least 1e-20.
 
+    In forks from before 2017 (the field ``probabilities``, which ``dialect=`` sets) bottom 0 holds probabilities p,
+    not scores: L = -Σ Σ_k H[label, k] · log p[k] / N, and no label is ignored.
+
     bottom: scores x (… × C at ``axis`` × …); labels, as many as scores without that axis; optionally H (C·C
     values), else H is read from ``source``, a BlobProto. top: L (scalar); optionally the softmax, of x's
     shape.
@@ -64,15 +67,29 @@ class InfogainLoss(LossLayer):
             ) from error
         return torch.from_numpy(np.array(blob.data or blob.double_data, np.float32))
 
+    def _of_probabilities(
+        self, p: torch.Tensor, labels: torch.Tensor, matrix: torch.Tensor | None
+    ) -> torch.Tensor:
+        items = p.flatten(1)
+        index, _ = class_labels(self, labels, items, 1)
+        rows = self._rows(matrix, index.squeeze(1), items)
+        least = items + (items.clamp(min=1e-20) - items).detach()  # with a gradient below the least, too
+        return -(torch.log(least) * rows).sum() / max(len(items), 1)
+
+    def _rows(self, matrix: torch.Tensor | None, index: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        if matrix is None:
+            matrix = (self._read() if self._matrix is None else self._matrix).to(like.device)
+        classes = math.isqrt(matrix.numel())
+        return matrix.to(like.dtype).reshape(classes, classes)[index]
+
     def compute(
         self, scores: torch.Tensor, labels: torch.Tensor, matrix: torch.Tensor | None = None
     ) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        if self.param.infogain_loss_param.probabilities:
+            return self._of_probabilities(scores, labels, matrix)
         axis = self.axis(self.param.infogain_loss_param.axis, tuple(scores.shape))
-        classes = scores.shape[axis]
         index, counted = class_labels(self, labels, scores, axis, self.ignored())
-        if matrix is None:
-            matrix = (self._read() if self._matrix is None else self._matrix).to(scores.device)
-        rows = matrix.to(scores.dtype).reshape(classes, classes)[index.squeeze(axis)].movedim(-1, axis)
+        rows = self._rows(matrix, index.squeeze(axis), scores).movedim(-1, axis)
         found = at_least(torch.log_softmax(scores, axis), math.log(1e-20)) * rows
         if counted is not None:
             found = found * counted

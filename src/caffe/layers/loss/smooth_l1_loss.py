@@ -14,14 +14,15 @@ class SmoothL1Loss(TensorLayer):
 
     With ``abssum`` (the default; SSD, Synopsys, jolibrain) absolute values are summed, and the gradient lacks
     the second factor w_in; ``abssum: false`` is Fast R-CNN's layer, where it is there. For weights w_in of 0
-    and 1, which are all that anybody uses, both are the same. ``smoothl1_param { turn_point }`` (happynear):
-    σ² = 1 / turn_point.
+    and 1, which are all that anybody uses, both are the same. ``outside: false`` (jolibrain, set by ``dialect=``)
+    leaves w_out unused. ``smoothl1_param`` (caffe-windows) has a turn point t: f(d) = ½ d² for \\|d| < t, else
+    \\|d| - t + ½ t²; its gradient lacks w_in, too, and is d or ±1 whatever t is.
 
     bottom: a (N × …), b, [w_in], [w_out], all of a's shape. top: L, a single number; optionally (cascade-rcnn) each
     place's loss, summed over channels (N × 1 × H × W), without gradient.
-    Differs from Caffe: jolibrain's layer ignores w_out, this one does not.
-    Source: rbgirshick/caffe-fast-rcnn, weiliu89/caffe (SSD), zhaoweicai/cascade-rcnn, Synopsys, jolibrain/caffe
-    ``SmoothL1Loss``; Girshick 2015.
+    Differs from Caffe: nothing known.
+    Source: rbgirshick/caffe-fast-rcnn, weiliu89/caffe (SSD), zhaoweicai/cascade-rcnn, Synopsys, jolibrain/caffe,
+    happynear/caffe-windows ``SmoothL1Loss``; Girshick 2015.
     """
 
     origin = "rbgirshick/caffe-fast-rcnn, weiliu89/caffe (SSD)"
@@ -59,16 +60,19 @@ class SmoothL1Loss(TensorLayer):
         outside: torch.Tensor | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         p = self.param.smooth_l1_loss_param
-        if self.param.HasField("smoothl1_param"):
-            beta = self.param.smoothl1_param.turn_point
-        else:
-            beta = 1 / p.sigma**2
+        if not p.outside:
+            outside = None
         d = a - b.reshape(a.shape)
         if inside is not None:
             weighted = inside.reshape(a.shape) * d
             d = d + (weighted - d).detach() if p.abssum else weighted  # the value only, or the gradient too
         size = d.abs()
-        errors = torch.where(size < beta, d * d * (0.5 / beta), size - 0.5 * beta)
+        if self.param.HasField("smoothl1_param"):
+            turn = self.param.smoothl1_param.turn_point
+            errors = torch.where(size < turn, d * d / 2, size - turn + turn * turn / 2)
+        else:
+            beta = 1 / p.sigma**2
+            errors = torch.where(size < beta, d * d * (0.5 / beta), size - 0.5 * beta)
         if outside is not None:
             errors = errors * outside.reshape(a.shape)
         total = errors.sum()
