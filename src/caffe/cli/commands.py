@@ -55,7 +55,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("plot", "Plot losses and scores of training runs"),
         Entry("parse_log", "Turn a training log into CSV files"),
         Entry("doctor", "Say what would not work here, and how to mend it"),
-        Entry("lint", "Say what a fork or toolchain would refuse of a net"),
+        Entry("lint", "Say what a fork or toolchain would refuse"),
     ),
     "Convert": (
         Entry("export", "Write a net as ONNX, torch.export or safetensors"),

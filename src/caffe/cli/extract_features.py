@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from caffe import logs
 from caffe.cli import paths
-from caffe.cli.gflags import GflagsCommand, run
+from caffe.cli.gflags import GflagsCommand, dialect_option, run
 from caffe.cli.progress import track
 from caffe.data.sources.database import Writer, create
 from caffe.errors import InputError, UnknownNameError, close_names
@@ -68,6 +68,7 @@ class _Hdf5:
 @click.argument("device", default="CPU", metavar="[CPU|GPU]")
 @click.argument("device_id", required=False, metavar="[DEVICE_ID=0]")
 @click.option("--overwrite/--nooverwrite", help="Replace what exists.")
+@dialect_option
 def command(
     weights: str,
     model: str,

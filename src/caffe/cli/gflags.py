@@ -14,6 +14,7 @@ from typing import Any
 import click
 from click.utils import PacifyFlushWrapper
 
+from caffe import runtime
 from caffe.errors import CaffeError
 
 TRUE = ("true", "t", "yes", "y", "1")
@@ -96,6 +97,22 @@ class GflagsCommand(click.Command):
                 for spelling in param.opts:
                     values[_fold(spelling)] = yes
         return switches, values
+
+
+def dialect_option(function: Any) -> Any:
+    """The ``--dialect`` flag of a command that builds nets."""
+
+    def use(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+        if value:
+            runtime.set_dialect(value)
+
+    return click.option(
+        "--dialect",
+        metavar="NAME",
+        callback=use,
+        expose_value=False,
+        help="The fork whose layers are meant, where several have one of the same name.",
+    )(function)
 
 
 def run(command: click.Command, argv: Sequence[str] | None = None, name: str | None = None) -> int:

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 @click.command("lint", cls=GflagsCommand)
 @click.argument("files", nargs=-1, metavar="FILE...")
-@click.option("--dialect", metavar="NAME", help="The fork or toolchain; what the file says of itself, else bvlc.")
-@click.option("--list", "listed", is_flag=True, help="List the dialects, or with --dialect what one is made of.")
+@click.option(
+    "--dialect", metavar="NAME", help="The fork or toolchain; what the file says of itself, else bvlc."
+)
+@click.option(
+    "--list", "listed", is_flag=True, help="List the dialects, or with --dialect what one is made of."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print findings as JSON.")
 def command(files: tuple[str, ...], dialect: str | None, listed: bool, as_json: bool) -> int:
     """Say what a fork of Caffe or an accelerator's toolchain would refuse of the net in each prototxt FILE.
@@ -58,20 +62,26 @@ def _lint(path: str, name: str | None) -> tuple[Dialect, list[Finding]]:
     dialect = load(name or net.dialect or "bvlc")
     for step in (upgrade_v0.upgrade, upgrade_v1.upgrade_transformations, upgrade_v1.upgrade):
         step(net)  # inputs stay as they are written
-    shapes = _shapes(path, net) if any("." in x.of and x.of[:3] in ("bot", "top") for x in dialect.limits) else None
+    shapes = (
+        _shapes(path, net)
+        if any("." in x.of and x.of[:3] in ("bot", "top") for x in dialect.limits)
+        else None
+    )
     return dialect, checking.located(dialect.check(net.param, net.lines, shapes), text)
 
 
 def _shapes(path: str, net: NetFile) -> dict[str, tuple[int, ...]] | None:
     """The blobs' shapes, where the net can be built."""
     from caffe.errors import CaffeError
-    from caffe.net import Net
+    from caffe.net.net import Net
     from caffe.proto import caffe_pb2
 
     try:
         built = Net(path, caffe_pb2.TEST)
     except CaffeError as error:
-        click.echo(f"{path}: limits on sizes are not looked at, as the net cannot be built: {error}", err=True)
+        click.echo(
+            f"{path}: limits on sizes are not looked at, as the net cannot be built: {error}", err=True
+        )
         return None
     return {name: tuple(blob.shape) for name, blob in built.blobs.items()}
 
@@ -97,10 +107,16 @@ def _contents(dialect: Dialect) -> str:
     lines += [f"Source: {source}" for source in dialect.sources]
     lines.append(f"Layer types ({len(dialect.types)}): {' '.join(sorted(dialect.types))}")
     for limit in dialect.limits:
-        bounds = [f"{word} {value:g}" for word, value in (("at least", limit.least), ("at most", limit.most)) if value is not None]
+        bounds = [
+            f"{word} {value:g}"
+            for word, value in (("at least", limit.least), ("at most", limit.most))
+            if value is not None
+        ]
         if limit.among is not None:
             bounds.append(" or ".join(map(str, limit.among)))
         if limit.given is not None:
             bounds.append("given" if limit.given else "not given")
-        lines.append(f"{' '.join(sorted(limit.types))}: {limit.of} {', '.join(bounds)}. {limit.says}".rstrip())
+        lines.append(
+            f"{' '.join(sorted(limit.types))}: {limit.of} {', '.join(bounds)}. {limit.says}".rstrip()
+        )
     return "\n".join(lines)

@@ -18,6 +18,7 @@ from caffe.cli import gflags, paths, speed
 @click.option("--stage", default="", help="The net's stages, separated by ','.")
 @speed.amp_flag
 @speed.compile_flag
+@gflags.dialect_option
 def command(
     model: str, weights: str, iterations: int, gpu: str, level: int, stage: str, amp: str, compiles: bool
 ) -> int:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--json/--nojson", "as_json", default=False, help="Print JSON instead of a table.")
 @speed.amp_flag
 @speed.compile_flag
+@gflags.dialect_option
 def command(
     model: str,
     weights: str,

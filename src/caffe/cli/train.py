@@ -62,6 +62,7 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
     "--dry_run/--nodry_run", default=False, help="Build everything, print the summary, train nothing."
 )
 @click.option("--stop_at_nan/--nostop_at_nan", default=True, help="Stop when the loss is not finite.")
+@gflags.dialect_option
 def command(**flags: Any) -> int:
     """Train a model: one solver file, its nets, snapshots and tests.
 

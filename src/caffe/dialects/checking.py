@@ -77,7 +77,9 @@ def check_layer(
 ) -> Iterator[Finding]:
     """What of one layer a dialect would refuse."""
     if not dialect.has(layer.type):
-        yield Finding(layer.name, layer.type, None, "type", f"is no layer type of {dialect.title}", _others(layer))
+        yield Finding(
+            layer.name, layer.type, None, "type", f"is no layer type of {dialect.title}", _others(layer)
+        )
         return
     bare = layer
     if layer.blobs:

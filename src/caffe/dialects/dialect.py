@@ -92,7 +92,7 @@ class Dialect:
         """Whether layers of a type may have a field, given by its path: ``"pooling_param.round_mode"``."""
         if not self.has(type_name):
             return False
-        descriptor: Descriptor | None = caffe_pb2.LayerParameter.DESCRIPTOR
+        descriptor: Any = caffe_pb2.LayerParameter.DESCRIPTOR
         for part in path.split("."):
             if descriptor is None or part not in self.fields_of(descriptor):
                 return False

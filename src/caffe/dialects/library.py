@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,9 @@ def load(name: str | Dialect) -> Dialect:
 @lru_cache(maxsize=1)
 def types_with_meanings() -> frozenset[str]:
     """The layer types that some dialect gives a meaning; found without reading the files as TOML."""
-    found = (re.findall(r'^\[\[meaning]]\ntype = "(\w+)"', p.read_text("utf-8"), re.M) for p in _files().values())
+    found = (
+        re.findall(r'^\[\[meaning]]\ntype = "(\w+)"', p.read_text("utf-8"), re.M) for p in _files().values()
+    )
     return frozenset(name for types in found for name in types)
 
 
@@ -63,12 +65,12 @@ def _names() -> dict[str, str]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _table(name: str) -> dict[str, Any]:
     return parse(_files()[name].read_text(encoding="utf-8"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read(name: str) -> Dialect:
     table = _table(name)
     return made(name, table, [load(base) for base in table.get("base", ())])

@@ -195,6 +195,7 @@ _RANDOM = frozenset(
 # Fields below 1000 of forks' own messages that nothing here computes by.
 _UNREAD = {
     "ctc_param": "threshold",
+    "dice_coef_loss_param": "contour_size contour_amplitude",
     "deformable_convolution_param": "axis",
     "eval_detection_param": "sqrt constriant",
     "focal_loss_param": "beta",

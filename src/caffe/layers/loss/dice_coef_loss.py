@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from caffe.blob import Shape
+from caffe.formats.binaryproto import read_blob
 from caffe.layers.loss._loss_layer import LossLayer
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import Stateful
 
 _Mode = caffe_pb2.DiceCoefLossParameter
+_POWERS = {_Mode.INVERSE_VOLUME: -2.0, _Mode.EQUALIZE_CLASSES: -1.0, _Mode.EXTRA_SMALL_VOLUMES: -3.0}
 
 
 class DiceCoefLoss(LossLayer):
     """One minus the overlap of a map and its target: L = 1 - 1/N · Σ_n (s + 2 Σ w·x·t) / (s + Σ w·x² + Σ
     w·t²).
 
-    x is used as it is given (no softmax), t is 1 at the labels' classes; w is 1 and s 1/N. In the
-    MULTICLASS modes s is 0 and ignore_label's class counts nothing. MULTICLASS_WEIGHTED weights a class by
-    w = 1 / (1 + count)², its positions counted in each image; _BATCH by their mean over the batch, _ALL by
-    its mean over all forwards so far. The gradient is not divided by N.
+    x is used as it is given (no softmax), t is 1 at the labels' classes; w is 1 and s 1/N. In MULTICLASS
+    ignore_label's class counts nothing in the loss. In the weighted modes s is 0; MULTICLASS_WEIGHTED weights a
+    class by w = 1 / (1 + count)², its positions counted in each image; _BATCH by their mean over the batch, _ALL by
+    its mean over all forwards so far; the power is 1 with ``weight_mode: EQUALIZE_CLASSES``, 3 with
+    EXTRA_SMALL_VOLUMES. ``weights`` names a BlobProto of C × C values, whose diagonal, divided by its sum, weights the
+    classes further. The gradient is not divided by N.
 
     bottom: x (N × C × H × W); labels (N × 1 × H × W), or t itself (N × C × H × W, 1 from ½ on). top: L
     (scalar).
@@ -30,13 +35,17 @@ class DiceCoefLoss(LossLayer):
     """
 
     origin = "jolibrain/caffe"
+    _classes: torch.Tensor | None = None
 
     def check(self, x: Shape, t: Shape) -> None:
-        for field in ("contour_shape", "contour_size", "contour_amplitude"):
-            if self.param.dice_coef_loss_param.HasField(field):
-                raise self.error(
-                    "weights of contours are not supported", field=field, fix="Leave the field out"
-                )
+        if self.param.dice_coef_loss_param.contour_shape != _Mode.NO:
+            raise self.error(
+                "weights of contours are not supported: the fork computes them beyond its arrays",
+                field="contour_shape",
+                fix="Leave the field out",
+            )
+        if self._classes is None and self.param.dice_coef_loss_param.weights:
+            self._classes = self._read(x[1])
         if len(x) != 4 or len(t) != 4 or (x[0], *x[2:]) != (t[0], *t[2:]) or t[1] not in (1, x[1]):
             raise self.shape_error(
                 f"the bottoms must be N×C×H×W and N×1×H×W (labels) or N×C×H×W; got {list(x)} and {list(t)}"
@@ -70,18 +79,30 @@ class DiceCoefLoss(LossLayer):
                 before, forwards = carried if carried else (torch.zeros_like(counts), counts.new_zeros(1))
                 counts = (before * forwards + counts) / (forwards + 1)
                 state = [counts, forwards + 1]
-            weight = counts.pow(-2)[:, :, None, None]
+            weight = counts.pow(_POWERS[p.weight_mode])[:, :, None, None]
         elif ignored is not None and 0 <= ignored < classes:
             mask = weight.clone()
             mask[:, ignored] = 0
+        if self._classes is not None:
+            weight = weight * self._classes.to(x)[:, None, None]
         found: torch.Tensor = _Dice.apply(  # type: ignore[no-untyped-call]
             x.flatten(1),
             t.flatten(1),
             weight.expand_as(x).flatten(1),
             mask.expand_as(x).flatten(1),
-            0.0 if several else 1 / max(n, 1),
+            0.0 if several and p.generalization != _Mode.MULTICLASS else 1 / max(n, 1),
         )
         return Stateful(found, state) if state else found
+
+    def _read(self, classes: int) -> torch.Tensor:
+        source = self.param.dice_coef_loss_param.weights
+        values = torch.from_numpy(np.array(read_blob(source), np.float32)).flatten()
+        if values.numel() != classes**2:
+            raise self.error(
+                f"'{source}' must hold {classes} × {classes} values; it has {values.numel()}", field="weights"
+            )
+        diagonal = values.reshape(classes, classes).diagonal().clamp(min=1e-9)
+        return diagonal / diagonal.sum()
 
     def _counts(self, t: torch.Tensor, ignored: int | None) -> torch.Tensor:
         """Of each class' positions: in each image, or the mean over the batch."""

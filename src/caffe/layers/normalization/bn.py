@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -39,14 +42,15 @@ class BN(TensorLayer):
 
     PSPNet, yjxiong (``slope_filler``, ``bias_filler``, ``momentum``, ``eps``, ``frozen``): running mean and
     variance, running = momentum · running + (1 - momentum) · batch, are used in TEST; ``frozen`` uses them in
-    TRAIN and learns nothing. ``icnet: true`` (Synopsys) says the same; ``moving_average: false`` (older)
-    keeps none.
+    TRAIN and learns nothing. ``icnet: true`` (Synopsys) says the same, with parameters of four axes, as PSPNet
+    has them; ``moving_average: false`` (older) keeps none. In TEST, unless frozen, the gradient of x is computed as
+    if the running statistics were the batch's, as the forks do.
 
     caffe-windows, older (``scale_filler``, ``shift_filler`` with ``var_eps``, ``decay`` or
     ``moving_average``): the same, with running = (1 - decay) · running + decay · batch, and var_eps.
 
     caffe-windows, newer: PSPNet's fields, but blob 3 is the running 1 / √(variance + eps), and TEST
-    multiplies by it. Nothing in its files tells; write ``inverse_std: true`` to use them.
+    multiplies by it. Nothing in its files tells; ``dialect="caffe-windows"`` (or ``inverse_std: true``) does.
 
     bottom: x (N × C × …). top: y of x's shape, [mean, variance (1 × C × 1 × 1)].
     blobs: a, b, [mean, variance or 1 / √(variance + eps)], each of C values.
@@ -89,6 +93,7 @@ class BN(TensorLayer):
             return Layout(
                 (p.slope_filler, p.bias_filler), 4 if p.icnet else 2, p.eps,
                 statistics=p.moving_average, momentum=p.momentum, frozen=p.frozen,
+                first_variance=1.0 if p.frozen or p.inverse_std else 0.0,
             )  # fmt: skip
         if any(p.HasField(f) for f in (*HAPPYNEAR, "moving_average")):
             return Layout(
@@ -96,6 +101,14 @@ class BN(TensorLayer):
                 statistics=p.moving_average, momentum=1 - p.decay, first_variance=0.0,
             )  # fmt: skip
         return Layout((p.scale_filler, p.shift_filler), 4, 1e-9, statistics=False)
+
+    def adapt_weights(self, arrays: Sequence[Any]) -> list[Any]:
+        """A file's parameters in the shape of these: forks give them two axes or four."""
+        shapes = [blob.shape for blob in self.blobs]
+        fits = len(arrays) == len(shapes) and all(
+            a is None or a.size == math.prod(s) for a, s in zip(arrays, shapes)
+        )
+        return [a if a is None else a.reshape(s) for a, s in zip(arrays, shapes)] if fits else list(arrays)
 
     def declare(self, shape: Shape) -> list[BlobSpec]:
         layout = self.layout
@@ -119,6 +132,10 @@ class BN(TensorLayer):
             scale, shift = scale.detach(), shift.detach()
         if running and (layout.frozen or self.phase == caffe_pb2.TEST):
             mean, variance = (r.detach().reshape(-1) for r in running)
+            inverse = variance if p.inverse_std else torch.rsqrt(variance + layout.eps)
+            if not layout.frozen and torch.is_grad_enabled() and x.requires_grad:
+                y: torch.Tensor = _Running.apply(x, scale, shift, mean, inverse)  # type: ignore[no-untyped-call]
+                return y
             if p.inverse_std:
                 return F.batch_norm(x, mean, torch.ones_like(variance), scale * variance, shift, eps=0.0)
             return F.batch_norm(x, mean, variance, scale, shift, eps=layout.eps)
@@ -144,3 +161,32 @@ class BN(TensorLayer):
         each = (1, -1, *[1] * (x.dim() - 2))
         tops = (y, mean.view(each), variance.view(each))
         return tops[: self.top_count] if self.top_count > 1 else y
+
+
+class _Running(torch.autograd.Function):
+    """a · (x - mean) · inverse + b, with the gradient of x that it would have were mean and inverse the batch's."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        scale: torch.Tensor,
+        shift: torch.Tensor,
+        mean: torch.Tensor,
+        inverse: torch.Tensor,
+    ) -> torch.Tensor:
+        each = (1, -1, *[1] * (x.dim() - 2))
+        normal = (x - mean.view(each)) * inverse.view(each)
+        ctx.save_for_backward(normal, scale, inverse)
+        return normal * scale.view(each) + shift.view(each)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        normal, scale, inverse = ctx.saved_tensors
+        (grad,) = grads
+        each = (1, -1, *[1] * (normal.dim() - 2))
+        others = [i for i in range(normal.dim()) if i != 1]
+        slope, bias = (grad * normal).sum(others), grad.sum(others)
+        count = max(normal.numel() // max(normal.shape[1], 1), 1)
+        pulled = grad - (normal * slope.view(each) + bias.view(each)) / count
+        return pulled * (scale * inverse).view(each), slope, bias, None, None
