@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support_assets import assets
 
+import caffe
 from caffe.cli.main import main
 from caffe.dialects import load
 from caffe.errors import CaffeError
@@ -123,3 +124,24 @@ def test_a_forks_own_nets_pass(folder: str, name: str) -> None:
         count += bool(net.param.layer)
         assert not load(name).check(net.param, net.lines), file
     assert count
+
+
+def test_nothing_of_the_net_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ran_by_lint.py").write_text("open('ran', 'w').close()\n")
+    file = tmp_path / "net.prototxt"
+    python = """layer {{ name: "{0}" type: "Python" bottom: "{1}" top: "{0}"
+      python_param {{ module: "ran_by_lint" layer: "L" param_str: "__import__('ran_by_lint')" }} }}
+    layer {{ name: "after" type: "ReLU" bottom: "{0}" top: "after" }}"""
+    file.write_text(NET + python.format("py", "pool"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("bvlc", "nnie", "caffe-torch"):
+        main(["lint", str(file), f"--dialect={name}"])
+    main(["lint", str(file), "--dialect=ncsdk"])  # has limits on sizes, for which the rest is built
+    assert "behind Python layers, which are not run" in capsys.readouterr().err
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(CaffeError):
+        caffe.Net(str(file), caffe.TEST)  # as it would be if it was run
+    assert (tmp_path / "ran").exists()

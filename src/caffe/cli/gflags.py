@@ -14,7 +14,6 @@ from typing import Any
 import click
 from click.utils import PacifyFlushWrapper
 
-from caffe import runtime
 from caffe.errors import CaffeError
 
 TRUE = ("true", "t", "yes", "y", "1")
@@ -104,6 +103,8 @@ def dialect_option(function: Any) -> Any:
 
     def use(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
         if value:
+            from caffe import runtime
+
             runtime.set_dialect(value)
 
     return click.option(

@@ -71,19 +71,37 @@ def _lint(path: str, name: str | None) -> tuple[Dialect, list[Finding]]:
 
 
 def _shapes(path: str, net: NetFile) -> dict[str, tuple[int, ...]] | None:
-    """The blobs' shapes, where the net can be built."""
+    """The blobs' shapes, where the net can be built; nothing of the net's is run, so not behind Python layers."""
     from caffe.errors import CaffeError
+    from caffe.formats.prototxt import NetFile
     from caffe.net.net import Net
+    from caffe.passes.filter import filter_net
     from caffe.proto import caffe_pb2
 
+    safe = NetFile(caffe_pb2.NetParameter(), path)
+    safe.param.CopyFrom(net.param)
+    safe.param.state.phase = caffe_pb2.TEST
+    unknown: set[str] = set()
     try:
-        built = Net(path, caffe_pb2.TEST)
+        filter_net(safe)
+        layers = list(safe.param.layer)
+        del safe.param.layer[:]
+        for layer in layers:
+            if layer.type == "Python" or not unknown.isdisjoint(layer.bottom):
+                unknown.update(layer.top)
+            else:
+                safe.param.layer.add().CopyFrom(layer)
+        built = Net(safe, caffe_pb2.TEST)
     except CaffeError as error:
         click.echo(
             f"{path}: limits on sizes are not looked at, as the net cannot be built: {error}", err=True
         )
         return None
-    return {name: tuple(blob.shape) for name, blob in built.blobs.items()}
+    if unknown:
+        click.echo(
+            f"{path}: limits on sizes are not looked at behind Python layers, which are not run", err=True
+        )
+    return {name: tuple(blob.shape) for name, blob in built.blobs.items() if name not in unknown}
 
 
 def _table() -> str:
