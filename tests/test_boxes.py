@@ -72,6 +72,27 @@ def test_suppress(count: int, threshold: float, eta: float) -> None:
     assert boxes.suppress(found, threshold, eta, most=4).tolist() == suppressed(found, threshold, eta)[:4]
 
 
+def test_of_the_smaller_area() -> None:
+    """A box inside another overlaps it wholly: it goes, whatever the other's size."""
+    own = np.array([[0, 0, 8, 4], [1, 1, 3, 2], [7, 3, 11, 5]], np.float32)
+    ratios = boxes.overlaps(own, own, of_smaller=True)
+    np.testing.assert_allclose(ratios, [[1, 1, 1 / 8], [1, 1, 0], [1 / 8, 0, 1]])
+    for eta in (1, 0.9):
+        assert boxes.suppress(own, 0.6, eta).tolist() == [0, 1, 2]
+        assert boxes.suppress(own, 0.6, eta, of_smaller=True).tolist() == [0, 2]
+
+
+def test_edges_of_whole_pixels() -> None:
+    """Boxes with both ends inside overlap as their edges do."""
+    pixels = np.round(some(6, 2) * 40)
+    with_both_ends = boxes.overlaps(pixels, pixels, 1)
+    touching = with_both_ends == 0  # boxes that share no pixel
+    ends = boxes.overlaps(boxes.edges(pixels), boxes.edges(pixels))
+    np.testing.assert_allclose(ends[~touching], with_both_ends[~touching], rtol=1e-6)
+    assert not ends[touching].any()
+    assert touching.any() and not touching.all()
+
+
 @pytest.mark.parametrize("most", [None, 0, 3, 10, 50])
 def test_by_score(most: int | None) -> None:
     scores = np.random.default_rng(0).integers(0, 5, 30).astype(np.float32)

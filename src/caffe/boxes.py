@@ -23,17 +23,26 @@ BLOCK = 128
 """How many candidates non-maximum suppression compares at a time."""
 
 
+def edges(boxes: Array) -> Array:
+    """Boxes of whole pixels, both ends inside, by their edges: right and bottom (of … × 4 or more) one further."""
+    ends: Array = boxes[..., :4] + np.array([0, 0, 1, 1], boxes.dtype)
+    return ends
+
+
 def areas(boxes: Array, offset: float = 0.0) -> Array:
     """Areas (…) of boxes (… × 4); 0 where a box's end lies before its start."""
     width = boxes[..., 2] - boxes[..., 0]
     height = boxes[..., 3] - boxes[..., 1]
-    found: Array = (width + offset) * (height + offset)
-    found[(width < 0) | (height < 0)] = 0
-    return found
+    sizes: Array = (width + offset) * (height + offset)
+    sizes[(width < 0) | (height < 0)] = 0
+    return sizes
 
 
-def overlaps(a: Array, b: Array, offset: float = 0.0) -> Array:
-    """Intersection over union (A × B) of every pair of boxes a (A × 4) and b (B × 4)."""
+def overlaps(a: Array, b: Array, offset: float = 0.0, *, of_smaller: bool = False) -> Array:
+    """Intersection over union (A × B) of every pair of boxes a (A × 4) and b (B × 4).
+
+    ``of_smaller`` divides by the smaller area in place of the union's.
+    """
     left, top, right, bottom = np.ascontiguousarray(a.T)[:, :, None]
     left_b, top_b, right_b, bottom_b = np.ascontiguousarray(b.T)
     width = np.minimum(right, right_b)
@@ -45,11 +54,13 @@ def overlaps(a: Array, b: Array, offset: float = 0.0) -> Array:
     np.maximum(width, 0, out=width)
     np.maximum(height, 0, out=height)
     width *= height  # the intersection
-    np.add(areas(a, offset)[:, None], areas(b, offset), out=height)
-    height -= width  # the union
+    combine = np.minimum if of_smaller else np.add
+    combine(areas(a, offset)[:, None], areas(b, offset), out=height)
+    if not of_smaller:
+        height -= width  # the union
     height[width <= 0] = 1
-    found: Array = width / height
-    return found
+    ratio: Array = width / height
+    return ratio
 
 
 def center_size(boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,21 +102,23 @@ def decode(
     return torch.cat([box_centers - half, box_centers + half], -1)
 
 
-def suppress(boxes: Array, threshold: float, eta: float = 1.0, most: int | None = None) -> Array:
+def suppress(
+    boxes: Array, threshold: float, eta: float = 1.0, most: int | None = None, *, of_smaller: bool = False
+) -> Array:
     """Non-maximum suppression of boxes (K × 4), best first: the indices of those kept, in order.
 
     A box is kept when it overlaps no kept one by more than ``threshold``, which shrinks by ``eta`` after each
-    kept box while above 0.5. ``most`` ends the list early.
+    kept box while above 0.5. ``most`` ends the list early; ``of_smaller`` is as in :func:`overlaps`.
     """
     if eta < 1:
-        return _suppress_adaptively(boxes, threshold, eta, most)
+        return _suppress_adaptively(boxes, threshold, eta, most, of_smaller)
     kept: Array = np.zeros(0, dtype=np.int64)
     for start in range(0, len(boxes), BLOCK):
         block = start + np.arange(min(BLOCK, len(boxes) - start))
         if len(kept):
-            block = block[overlaps(boxes[kept], boxes[block]).max(axis=0) <= threshold]
+            block = block[overlaps(boxes[kept], boxes[block], of_smaller=of_smaller).max(axis=0) <= threshold]
         alive = np.ones(len(block), dtype=bool)
-        over = overlaps(boxes[block], boxes[block]) > threshold
+        over = overlaps(boxes[block], boxes[block], of_smaller=of_smaller) > threshold
         # few boxes are over others: go through those only
         for i in np.flatnonzero(np.triu(over, 1).any(axis=1)):
             if alive[i]:
@@ -116,10 +129,12 @@ def suppress(boxes: Array, threshold: float, eta: float = 1.0, most: int | None 
     return kept
 
 
-def _suppress_adaptively(boxes: Array, threshold: float, eta: float, most: int | None) -> Array:
+def _suppress_adaptively(
+    boxes: Array, threshold: float, eta: float, most: int | None, of_smaller: bool
+) -> Array:
     kept: list[int] = []
     for i in range(len(boxes)):
-        if kept and overlaps(boxes[kept], boxes[i : i + 1]).max() > threshold:
+        if kept and overlaps(boxes[kept], boxes[i : i + 1], of_smaller=of_smaller).max() > threshold:
             continue
         kept.append(i)
         if most is not None and len(kept) >= most:
@@ -136,8 +151,8 @@ def by_score(scores: Array, most: int | None = None) -> Array:
             return np.zeros(0, dtype=np.int64)
         # sorting only what can be among them: everything from the most-th highest score on
         limit = np.partition(scores, len(scores) - most)[len(scores) - most]
-        found = np.flatnonzero(scores >= limit)
-        return found[np.argsort(-scores[found], kind="stable")][:most]
+        among = np.flatnonzero(scores >= limit)
+        return among[np.argsort(-scores[among], kind="stable")][:most]
     return np.argsort(-scores, kind="stable")
 
 
@@ -149,9 +164,9 @@ def match(overlap: Array, per_prediction: bool, threshold: float) -> tuple[Array
     on. Overlaps up to 1e-6 count as none. The overlap of an unmatched box is its largest one.
     """
     count, boxes = overlap.shape
-    found = np.full(boxes, -1, dtype=np.int64)
+    truth_of = np.full(boxes, -1, dtype=np.int64)
     if count == 0:
-        return found, np.zeros(boxes, dtype=overlap.dtype)
+        return truth_of, np.zeros(boxes, dtype=overlap.dtype)
     overlap = np.where(overlap > 1e-6, overlap, 0)
     largest = overlap.max(axis=0)
     best_truth = overlap.argmax(axis=0)
@@ -164,7 +179,7 @@ def match(overlap: Array, per_prediction: bool, threshold: float) -> tuple[Array
         if best[g] <= 0:
             break
         box = best_box[g]
-        found[box] = g
+        truth_of[box] = g
         largest[box] = best[g]
         left[:, box] = 0
         best[g] = -1
@@ -172,6 +187,6 @@ def match(overlap: Array, per_prediction: bool, threshold: float) -> tuple[Array
             best_box[other] = left[other].argmax()
             best[other] = left[other, best_box[other]]
     if per_prediction:
-        free = (found == -1) & (largest >= threshold) & (largest > 0)
-        found[free] = best_truth[free]
-    return found, largest
+        free = (truth_of == -1) & (largest >= threshold) & (largest > 0)
+        truth_of[free] = best_truth[free]
+    return truth_of, largest

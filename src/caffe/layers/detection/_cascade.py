@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from caffe.boxes import Array
 from caffe.layer import Layer
-from caffe.layers.detection._pixel_boxes import Array
 
 
 def read_normalization(layer: Layer) -> tuple[Array, Array]:

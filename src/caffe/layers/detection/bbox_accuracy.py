@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from caffe.blob import Shape
+from caffe.boxes import edges, overlaps
 from caffe.layers.detection._cascade import move, read_normalization
-from caffe.layers.detection._pixel_boxes import overlaps
 from caffe.tensor_layer import TensorLayer
 
 _TRUTH = 0.975  # regions that overlap their ground truth more are the truth itself
@@ -53,5 +53,8 @@ class BboxAccuracy(TensorLayer):
             regions = rois.float().cpu().numpy().reshape(rois.shape[0], -1)[chosen, 1:5]
             targets = matches[chosen, 1:5]
             moved = move(regions, moves * self.std + self.mean)
-            found = [float(np.diagonal(overlaps(boxes, targets)).mean()) for boxes in (moved, regions)]
+            found = [
+                float(np.diagonal(overlaps(edges(boxes), edges(targets))).mean())
+                for boxes in (moved, regions)
+            ]
         return tuple(torch.full((1, 1, 1, 1), f, device=offsets.device) for f in found[: self.top_count])

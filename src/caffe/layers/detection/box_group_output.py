@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from caffe.blob import Shape
+from caffe.boxes import Array, by_score, edges, suppress
 from caffe.layers.detection._cascade import field_boxes, read_fields, read_normalization
-from caffe.layers.detection._pixel_boxes import Array, by_score, suppress
 from caffe.tensor_layer import TensorLayer
 
 
@@ -83,5 +83,7 @@ class BoxGroupOutput(TensorLayer):
             parts.append(np.concatenate([boxes[large], score[large, None]], 1))
         rows = np.concatenate(parts)
         order = by_score(rows[:, 4])[: p.max_nms_num or None]
-        kept = suppress(rows[order], p.iou_thr, p.max_post_nms_num or None, p.nms_type)
+        kept = suppress(
+            edges(rows[order]), p.iou_thr, most=p.max_post_nms_num or None, of_smaller=p.nms_type == "IOMU"
+        )
         return np.asarray(rows[order[kept]], np.float32)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from caffe.blob import Shape
+from caffe.boxes import edges, overlaps
 from caffe.layers.detection._cascade import field_boxes, read_fields, read_normalization
-from caffe.layers.detection._pixel_boxes import overlaps
 from caffe.tensor_layer import TensorLayer
 
 _BACKGROUND = 0.2  # the original's bg_threshold: background that overlaps more is left out
@@ -73,7 +73,9 @@ class DetectionGroupAccuracy(TensorLayer):
         targets = truth.float().cpu().numpy().transpose(0, 2, 3, 1)[where]
         start = targets[:, 1:3] - targets[:, 3:5] / 2
         targets = np.concatenate([start, start + targets[:, 3:5] - 1], 1)
-        return float(np.mean([overlaps(b[None], t[None])[0, 0] for b, t in zip(boxes, targets)]))
+        return float(
+            np.mean([overlaps(edges(b[None]), edges(t[None]))[0, 0] for b, t in zip(boxes, targets)])
+        )
 
 
 def _share(part: torch.Tensor, whole: torch.Tensor) -> float:

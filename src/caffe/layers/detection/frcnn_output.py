@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from caffe.blob import Shape
+from caffe.boxes import by_score, edges, suppress
 from caffe.layers.detection._cascade import move, read_normalization
-from caffe.layers.detection._pixel_boxes import by_score, suppress
 from caffe.tensor_layer import TensorLayer
 
 
@@ -56,7 +56,7 @@ class FrcnnOutput(TensorLayer):
             chosen = np.flatnonzero(scores[:, label] >= p.conf_thr)
             chosen = chosen[by_score(scores[chosen, label])]
             own = boxes[chosen, label if self.param.bbox_reg_param.cls_aware else 1]
-            kept = suppress(own, p.iou_thr, None, p.nms_type)
+            kept = suppress(edges(own), p.iou_thr, of_smaller=p.nms_type == "IOMU")
             columns = (
                 np.zeros(len(kept)),
                 *own[kept].T,

@@ -9,16 +9,8 @@ import numpy as np
 import torch
 
 from caffe.blob import Shape
-from caffe.layers.detection._pixel_boxes import (
-    Array,
-    Index,
-    anchors_of,
-    by_score,
-    clip,
-    decode,
-    grid_of,
-    suppress,
-)
+from caffe.boxes import Array, by_score, edges, suppress
+from caffe.layers.detection._anchors import anchors_of, clip, grid_of, moved
 from caffe.tensor_layer import TensorLayer
 
 _SYNOPSYS = ("anchor_base_size", "anchor_scale", "anchor_ratio", "max_rois", "rpn_nms_thresh", "rpn_min_size")
@@ -115,7 +107,7 @@ class Proposal(TensorLayer):
         regions, values = [], []
         for n, (score, offset) in enumerate(zip(host_scores, host_offsets)):
             info = rows[min(n, len(rows) - 1)]
-            boxes = decode(grid, offset.reshape(count, 4, *offset.shape[1:]).transpose(0, 2, 3, 1))
+            boxes = moved(grid, offset.reshape(count, 4, *offset.shape[1:]).transpose(0, 2, 3, 1))
             boxes = clip(boxes, info[0], info[1])
             found, value = (self._by_synopsys if self._synopsys else self._by_pvanet)(boxes, score, info)
             regions.append(np.concatenate([np.full((len(found), 1), n, np.float32), found], 1))
@@ -133,7 +125,7 @@ class Proposal(TensorLayer):
         width, height = boxes[:, 2] - boxes[:, 0] + 1, boxes[:, 3] - boxes[:, 1] + 1
         score = score * ((width >= p.min_size * scale_w) & (height >= p.min_size * scale_h))
         order = by_score(score)[: p.pre_nms_topn]
-        kept = order[suppress(boxes[order], p.nms_thresh, p.post_nms_topn)]
+        kept = order[suppress(edges(boxes[order]), p.nms_thresh, most=p.post_nms_topn)]
         return boxes[kept], score[kept]
 
     def _by_synopsys(self, boxes: Array, score: Array, info: Array) -> tuple[Array, Array]:
@@ -145,7 +137,7 @@ class Proposal(TensorLayer):
         large[-1] = True
         boxes, score = boxes[large], score[large]
         order = _sorted_in_part(score, p.pre_nms_topn)
-        kept = order[suppress(boxes[order], p.rpn_nms_thresh, p.max_rois)]
+        kept = order[suppress(edges(boxes[order]), p.rpn_nms_thresh, most=p.max_rois)]
         return boxes[kept], score[kept]
 
 
@@ -162,7 +154,7 @@ def _anchors_in_pixels(base: float, ratios: list[float], scales: list[float]) ->
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 
-def _sorted_in_part(score: Array, count: int) -> Index:
+def _sorted_in_part(score: Array, count: int) -> Array:
     """The ``count`` best, sorted (ties: the later first), then the others in the order C++'s partial_sort
     leaves."""
     pairs = [(float(s), i) for i, s in enumerate(score)]

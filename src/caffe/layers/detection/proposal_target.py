@@ -9,8 +9,9 @@ import torch
 
 from caffe import runtime
 from caffe.blob import Shape
+from caffe.boxes import Array, edges, overlaps
+from caffe.layers.detection._anchors import offsets_of
 from caffe.layers.detection._cascade import read_normalization
-from caffe.layers.detection._pixel_boxes import Array, encode, overlaps
 from caffe.tensor_layer import TensorLayer
 
 
@@ -79,7 +80,7 @@ class ProposalTarget(TensorLayer):
         if foreground:
             first, own = chosen[:foreground], boxes[match[chosen[:foreground]]]
             label[:foreground] = own[:, 5]
-            offsets = (encode(regions[first, 1:], own[:, 1:5]) - self.mean) / self.std
+            offsets = (offsets_of(regions[first, 1:], own[:, 1:5]) - self.mean) / self.std
             place = (
                 label[:foreground].astype(int)
                 if self.param.bbox_reg_param.cls_aware
@@ -117,6 +118,6 @@ def _best(regions: Array, boxes: Array) -> tuple[Array, Array]:
     """Each region's best box of its image, and their overlap (0 without one)."""
     if not len(boxes):
         return np.zeros(len(regions), np.int64), np.zeros(len(regions), np.float32)
-    overlap = overlaps(regions[:, 1:], boxes[:, 1:5])
+    overlap = overlaps(edges(regions[:, 1:]), edges(boxes[:, 1:5]))
     overlap[regions[:, :1] != boxes[None, :, 0]] = -1
     return overlap.argmax(1), np.maximum(overlap.max(1), 0)

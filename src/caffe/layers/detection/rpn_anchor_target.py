@@ -9,7 +9,8 @@ import torch
 
 from caffe import runtime
 from caffe.blob import Shape
-from caffe.layers.detection._pixel_boxes import Array, anchors_of, encode, grid_of, overlaps
+from caffe.boxes import Array, edges, overlaps
+from caffe.layers.detection._anchors import anchors_of, grid_of, offsets_of
 from caffe.layers.detection._rpn import read_settings
 from caffe.tensor_layer import TensorLayer
 
@@ -73,7 +74,7 @@ class RPNAnchorTarget(TensorLayer):
         label, match = self._labels(grid[inside], truth)
         targets = np.zeros((len(inside), 4), np.float32)
         if len(truth):
-            targets = encode(grid[inside], truth[match, :4])
+            targets = offsets_of(grid[inside], truth[match, :4])
         within = (label == 1)[:, None] * np.array(s["bbox_inside_weights"], np.float32)
         examples = max((label >= 0).sum(), 1)
         share = s["rpn_positive_weight"]
@@ -100,7 +101,7 @@ class RPNAnchorTarget(TensorLayer):
             label[:] = 0
             match = np.zeros(len(anchors), np.int64)
         else:
-            overlap = overlaps(anchors, truth[:, :4])
+            overlap = overlaps(edges(anchors), edges(truth[:, :4]))
             match, best = overlap.argmax(1), overlap.max(1)
             if not s["rpn_clobber_positives"]:
                 label[best < s["rpn_negative_overlap"]] = 0

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from caffe.blob import Shape
-from caffe.layers.detection._pixel_boxes import anchors_of, by_score, clip, decode, grid_of, suppress
+from caffe.boxes import by_score, edges, suppress
+from caffe.layers.detection._anchors import anchors_of, clip, grid_of, moved
 from caffe.layers.detection._rpn import read_settings
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import TensorLayer
@@ -62,12 +63,12 @@ class RPNProposal(TensorLayer):
         score = scores[0, count:].permute(1, 2, 0).reshape(-1).float().cpu().numpy()
         moves = offsets[0].permute(1, 2, 0).reshape(-1, 4).float().cpu().numpy()
         grid = grid_of(self.anchors, height, width, s["feat_stride"]).reshape(-1, 4)
-        boxes = clip(decode(grid, moves), size[0], size[1])
+        boxes = clip(moved(grid, moves), size[0], size[1])
         large = (boxes[:, 2:] - boxes[:, :2] + 1 >= least * size[2]).all(1)
         boxes, score = boxes[large], score[large]
         order = by_score(score)
         order = order[:before] if before > 0 else order
-        kept = order[suppress(boxes[order], threshold, after if after > 0 else None)]
+        kept = order[suppress(edges(boxes[order]), threshold, most=after if after > 0 else None)]
         rows = np.concatenate([np.zeros((len(kept), 1), np.float32), boxes[kept]], 1)
         tops = (torch.from_numpy(rows), torch.from_numpy(score[kept]).reshape(-1, 1))
         return tuple(t.to(scores.device) for t in tops[: self.top_count])

@@ -9,7 +9,8 @@ import torch
 
 from caffe import runtime
 from caffe.blob import Shape
-from caffe.layers.detection._pixel_boxes import encode, overlaps
+from caffe.boxes import edges, overlaps
+from caffe.layers.detection._anchors import offsets_of
 from caffe.layers.detection._rpn import read_settings
 from caffe.tensor_layer import TensorLayer
 
@@ -61,7 +62,9 @@ class RPNProposalTarget(TensorLayer):
             [regions, np.concatenate([np.zeros((len(truth), 1), np.float32), truth[:, :4]], 1)]
         )
         overlap = (
-            overlaps(regions[:, 1:], truth[:, :4]) if len(truth) else np.zeros((len(regions), 1), np.float32)
+            overlaps(edges(regions[:, 1:]), edges(truth[:, :4]))
+            if len(truth)
+            else np.zeros((len(regions), 1), np.float32)
         )
         match, best = overlap.argmax(1), overlap.max(1)
         front = np.flatnonzero(best >= s["fg_thresh"])
@@ -78,7 +81,7 @@ class RPNProposalTarget(TensorLayer):
         if count:
             own = truth[match[front]]
             label[:count, 0] = own[:, 4]
-            offsets = encode(regions[front, 1:], own[:, :4])
+            offsets = offsets_of(regions[front, 1:], own[:, :4])
             offsets = (offsets - np.array(s["bbox_normalize_means"])) / np.array(s["bbox_normalize_stds"])
             # nets that share offsets among classes have two groups: background and all others
             place = np.minimum(own[:, 4], s["num_classes"] - 1).astype(int)
