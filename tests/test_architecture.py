@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "caffe"
 
 FLOORS = [
-    ["proto", "errors", "runtime", "logs"],
+    ["proto", "errors", "runtime", "logs", "limits"],
     [
         "allocator",
         "kernels",

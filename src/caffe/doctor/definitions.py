@@ -13,7 +13,7 @@ from caffe.errors import CaffeError
 from caffe.formats import prototxt
 from caffe.proto import caffe_pb2, forks
 
-_NET = re.compile(r"^\s*(layers?|input|input_dim|input_shape)\s*[:{]", re.MULTILINE)
+_NET = re.compile(r"^[ \t]*(layers?|input|input_dim|input_shape)\s*[:{]", re.MULTILINE)
 
 # Where a layer names a file to read, and whether that file is a list of more files.
 _FILES = (

@@ -3,23 +3,24 @@
 Read at wire level. The forks of Caffe gave the same field numbers to different things, so a whole
 NetParameter of another fork cannot be parsed with one schema; but the few fields that carry weights mean the
 same in all of them: LayerParameter 1 to 11, V1LayerParameter's name, type and blobs, BlobProto. All else is
-skipped. Values are views of the mapped file: reading costs what the operating system needs to fetch it.
+skipped. Values are read straight into arrays of their own, which nets then take over without a copy.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy.typing as npt
 from google.protobuf.message import DecodeError, Message
 
-from caffe.errors import CaffeError, DataError, FileAccessError, MissingFileError, SnapshotError, WeightsError
-from caffe.formats import atomic, blobproto, wire
-from caffe.formats.wire import LENGTH, VARINT, WireError
+from caffe.errors import CaffeError, DataError, SnapshotError, WeightsError
+from caffe.formats import atomic, blobproto, files, wire
+from caffe.formats.wire import LENGTH, VARINT, Source, WireError
+from caffe.limits import LimitError, guarding
 from caffe.proto import caffe_pb2
 
 Array = npt.NDArray[Any]
@@ -27,7 +28,7 @@ Array = npt.NDArray[Any]
 
 @dataclass
 class LayerWeights:
-    """What a weights file holds of one layer. ``blobs`` are read-only views, of whatever alignment.
+    """What a weights file holds of one layer. ``blobs`` are read-only arrays that nothing else uses.
 
     ``type`` is a version-1 enum name for files from before 2015. ``diffs`` is empty or one a blob, with
     None where the file has no gradient.
@@ -66,21 +67,15 @@ def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
 
     Raises MissingFileError, FileAccessError, or WeightsError saying the layer and the byte.
     """
-    data = _mapped(path, WeightsError)
     weights = WeightsFile(os.fspath(path))
-    layer: LayerWeights | None = None
-    try:
+    with _message(path, WeightsError, weights.layers) as data:
         for number, kind, _, first, last in wire.fields(data, 0, len(data)):
-            if number == 100 and kind == LENGTH:
+            if number in (2, 100) and kind == LENGTH:
+                data.budget.spend(_LAYER_WORK)
                 weights.layers.append(layer := LayerWeights())
-                _read_layer(data, first, last, layer)
-            elif number == 2 and kind == LENGTH:
-                weights.layers.append(layer := LayerWeights())
-                _read_v1_layer(data, first, last, layer)
+                (_read_layer if number == 100 else _read_v1_layer)(data, first, last, layer)
             elif number == 1 and kind == LENGTH:
                 weights.name = _text(data, first, last)
-    except WireError as error:
-        raise _broken(error, weights.file, WeightsError, layer) from error
     return weights
 
 
@@ -89,30 +84,30 @@ def read_blob(path: str | os.PathLike[str]) -> Array:
 
     Raises MissingFileError, FileAccessError or DataError.
     """
-    data = _mapped(path, DataError)
-    try:
+    with _message(path, DataError) as data:
         return blobproto.read(data, 0, len(data))[0]
-    except WireError as error:
-        raise _broken(error, os.fspath(path), DataError) from error
 
 
 def read_solver_state(path: str | os.PathLike[str]) -> SolverState:
     """The state in a .solverstate. Raises MissingFileError, FileAccessError or SnapshotError."""
-    data = _mapped(path, SnapshotError)
     state = SolverState()
-    try:
+    with _message(path, SnapshotError) as data:
         for number, kind, value, first, last in wire.fields(data, 0, len(data)):
             if number == 1 and kind == VARINT:
-                state.iter = wire.signed(value)
+                state.iter = _iteration(value, first)
             elif number == 2 and kind == LENGTH:
                 state.learned_net = _text(data, first, last)
             elif number == 3 and kind == LENGTH:
                 state.history.append(blobproto.read(data, first, last)[0])
             elif number == 4 and kind == VARINT:
-                state.current_step = wire.signed(value)
-    except WireError as error:
-        raise _broken(error, os.fspath(path), SnapshotError) from error
+                state.current_step = _iteration(value, first)
     return state
+
+
+def _iteration(value: int, at: int) -> int:
+    if value >> 31:
+        raise WireError(f"must count from 0 to {2**31 - 1}; got {wire.signed(value)}", at)
+    return value
 
 
 def read_net(path: str | os.PathLike[str]) -> caffe_pb2.NetParameter:
@@ -120,9 +115,9 @@ def read_net(path: str | os.PathLike[str]) -> caffe_pb2.NetParameter:
 
     For weights of any fork see :func:`read_weights`. Raises MissingFileError, FileAccessError, WeightsError.
     """
-    data = _mapped(path, WeightsError)
+    data = files.read_bytes(path, kind=WeightsError)
     try:
-        return caffe_pb2.NetParameter.FromString(bytes(data))
+        return caffe_pb2.NetParameter.FromString(data)
     except DecodeError as error:
         read_weights(path)  # says better what is wrong, if the file is damaged
         raise WeightsError(
@@ -189,27 +184,36 @@ def write_solver_state(
         out.write(footer.SerializeToString())
 
 
-def _mapped(path: str | os.PathLike[str], kind: type[CaffeError]) -> memoryview:
-    path = os.fspath(path)
-    try:
-        with open(path, "rb") as source:
-            if os.fstat(source.fileno()).st_size == 0:
-                raise kind("must hold a message; got an empty file", file=path)
-            data = memoryview(mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ))
-    except FileNotFoundError as error:
-        raise MissingFileError("does not exist", file=path) from error
-    except OSError as error:
-        raise FileAccessError(f"cannot be read: {error.strerror or error}", file=path) from error
-    if bytes(data[:8]) == b"\x89HDF\r\n\x1a\n":
-        raise kind("must be a binary protobuf; got HDF5", file=path, fix="Let its name end in .h5.")
-    return data
+_LAYER_WORK = 8
+"""How many fields' time, and memory, a layer takes."""
+_LONGEST_NAME = 1 << 16
+
+
+@contextmanager
+def _message(
+    path: str | os.PathLike[str], kind: type[CaffeError], layers: Sequence[LayerWeights] = ()
+) -> Iterator[Source]:
+    """The bytes of a file, for reading; what goes wrong is an error of ``kind``, with the last of the layers."""
+    with guarding(kind, path), files.FileSource(path, kind) as data:
+        if not len(data):
+            raise kind("must hold a message; got an empty file", file=path)
+        if data.slice(0, min(8, len(data))) == b"\x89HDF\r\n\x1a\n":
+            raise kind("must be a binary protobuf; got HDF5", file=path, fix="Let its name end in .h5.")
+        try:
+            yield data
+        except (WireError, LimitError) as error:
+            raise _broken(error, path, kind, layers[-1] if layers else None) from error
 
 
 def _broken(
-    error: WireError, path: str, kind: type[CaffeError], layer: LayerWeights | None = None
+    error: WireError | LimitError,
+    path: str | os.PathLike[str],
+    kind: type[CaffeError],
+    layer: LayerWeights | None,
 ) -> CaffeError:
+    where = f"byte {error.offset}: " if isinstance(error, WireError) else ""
     return kind(
-        f"byte {error.offset}: {error}",
+        f"{where}{error}",
         file=path,
         layer=(layer.name or None) if layer else None,
         type=(layer.type or None) if layer else None,
@@ -217,11 +221,13 @@ def _broken(
     )
 
 
-def _text(data: memoryview, first: int, last: int) -> str:
-    return bytes(data[first:last]).decode("utf-8", "replace")
+def _text(data: Source, first: int, last: int) -> str:
+    if last - first > _LONGEST_NAME:
+        raise WireError(f"must be a name of at most {_LONGEST_NAME} bytes; got {last - first}", first)
+    return data.slice(first, last).decode("utf-8", "replace")
 
 
-def _read_layer(data: memoryview, start: int, end: int, layer: LayerWeights) -> None:
+def _read_layer(data: Source, start: int, end: int, layer: LayerWeights) -> None:
     """LayerParameter, version 2."""
     for number, kind, value, first, last in wire.fields(data, start, end):
         if kind == VARINT:
@@ -240,7 +246,7 @@ def _read_layer(data: memoryview, start: int, end: int, layer: LayerWeights) -> 
                 layer.tops.append(_text(data, first, last))
 
 
-def _read_v1_layer(data: memoryview, start: int, end: int, layer: LayerWeights) -> None:
+def _read_v1_layer(data: Source, start: int, end: int, layer: LayerWeights) -> None:
     """V1LayerParameter, or the V0LayerParameter within it."""
     for number, kind, value, first, last in wire.fields(data, start, end):
         if number == 5 and kind == VARINT:
@@ -259,7 +265,7 @@ def _read_v1_layer(data: memoryview, start: int, end: int, layer: LayerWeights) 
                 _read_v0_layer(data, first, last, layer)
 
 
-def _read_v0_layer(data: memoryview, start: int, end: int, layer: LayerWeights) -> None:
+def _read_v0_layer(data: Source, start: int, end: int, layer: LayerWeights) -> None:
     for number, kind, _, first, last in wire.fields(data, start, end):
         if kind == LENGTH:
             if number == 50:
@@ -270,11 +276,11 @@ def _read_v0_layer(data: memoryview, start: int, end: int, layer: LayerWeights) 
                 layer.type = _text(data, first, last)
 
 
-def _add_blob(data: memoryview, first: int, last: int, layer: LayerWeights) -> None:
+def _add_blob(data: Source, first: int, last: int, layer: LayerWeights) -> None:
     try:
         values, diff = blobproto.read(data, first, last)
-    except WireError as error:
-        raise WireError(f"blob {len(layer.blobs)} {error}", error.offset) from error
+    except (WireError, LimitError) as error:
+        raise WireError(f"blob {len(layer.blobs)} {error}", getattr(error, "offset", first)) from error
     layer.blobs.append(values)
     layer.diffs.append(diff)
 
@@ -291,14 +297,9 @@ def _write_parts(out: BinaryIO, parts: Iterable[blobproto.Part]) -> None:
 
 def _split_at(message: bytes, number: int) -> tuple[bytes, bytes]:
     """A serialized message before and from where a field of that number would stand."""
-    data = memoryview(message)
     before = 0
-    for at, _, _, _, last in _fields_of(data):
+    for at, _, _, _, last in wire.fields(Source(message), 0, len(message)):
         if at > number:
             break
         before = last
     return message[:before], message[before:]
-
-
-def _fields_of(data: memoryview) -> Iterator[wire.Field]:
-    return wire.fields(data, 0, len(data))

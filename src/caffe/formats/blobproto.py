@@ -13,16 +13,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe import limits
 from caffe.formats import wire
-from caffe.formats.wire import LENGTH, VARINT, WireError
+from caffe.formats.wire import LENGTH, VARINT, Source, WireError
 from caffe.proto import caffe_pb2
 
 Array = npt.NDArray[Any]
 Part = bytes | memoryview
 
 
-def read(data: memoryview, start: int, end: int) -> tuple[Array, Array | None]:
-    """Data and diff (or None) of the BlobProto in ``data[start:end]``, as views of it. Raises WireError."""
+_PIECE_WORK = 16
+"""How many fields' time a run of values takes that stands by itself."""
+_FIRST_RUN = 1 << 10
+"""How many values of a run are looked at together at first; each next look is at four times as many."""
+
+
+def read(data: Source, start: int, end: int) -> tuple[Array, Array | None]:
+    """Data and diff (or None) of the BlobProto from ``start`` to ``end``. Raises WireError, LimitError."""
     shape: list[int] | None = None
     old: dict[int, int] = {}
     raw: dict[int, tuple[int, int]] = {}
@@ -37,11 +44,12 @@ def read(data: memoryview, start: int, end: int) -> tuple[Array, Array | None]:
                 if kind == LENGTH:
                     if (last - first) % int(dtype[2]):
                         raise WireError(f"must hold values of {dtype[2]} bytes; got {last - first}", first)
-                    pieces.setdefault(number, []).append(np.frombuffer(data[first:last], dtype))
+                    data.budget.spend(_PIECE_WORK)
+                    pieces.setdefault(number, []).append(data.array(first, last, dtype))
                 elif kind == (wire.FIXED32 if number < 7 else wire.FIXED64):
                     # not packed: a run of tags and values, read at once
                     run, at = _unpacked(data, first - 1, end, dtype)
-                    pieces.setdefault(number, []).append(run)
+                    pieces.setdefault(number, []).extend(run)
                     break
             elif number == 7 and kind == LENGTH:
                 shape = _read_shape(data, first, last)
@@ -55,9 +63,10 @@ def read(data: memoryview, start: int, end: int) -> tuple[Array, Array | None]:
         pieces[number] = [_raw_values(data, first, last, raw_types[number])]
     if old:
         shape = [old.get(i, 0) for i in (1, 2, 3, 4)]
+    dims = limits.shape(shape or ())
     values = _chosen(pieces, (8, 5, 12))
     diff = _chosen(pieces, (9, 6, 13))
-    count = prod(shape or ())
+    count = prod(dims)
     if values is None:
         if count:
             raise WireError(f"must hold {count} values for its shape {shape or ()}; got none", end)
@@ -65,7 +74,13 @@ def read(data: memoryview, start: int, end: int) -> tuple[Array, Array | None]:
     for array in (values, diff):
         if array is not None and array.size != count:
             raise WireError(f"must hold {count} values for its shape {shape or ()}; got {array.size}", end)
-    return values.reshape(shape or ()), diff.reshape(shape or ()) if diff is not None else None
+    return _finished(values, dims), _finished(diff, dims) if diff is not None else None
+
+
+def _finished(array: Array, dims: limits.Shape) -> Array:
+    array = array.reshape(dims)
+    array.flags.writeable = False
+    return array
 
 
 def _chosen(pieces: dict[int, list[Array]], numbers: Iterable[int]) -> Array | None:
@@ -77,36 +92,46 @@ def _chosen(pieces: dict[int, list[Array]], numbers: Iterable[int]) -> Array | N
     return None
 
 
-def _raw_values(data: memoryview, first: int, last: int, kind: int) -> Array:
+def _raw_values(data: Source, first: int, last: int, kind: int) -> Array:
     """NVIDIA's values in bytes: of float64, float32 or float16."""
     dtype = {0: "<f8", 1: "<f4", 2: "<f2"}.get(kind)
     if dtype is None:
         raise WireError(f"must be of float64, float32 or float16; got type {kind}", first)
     if (last - first) % int(dtype[2]):
         raise WireError(f"must hold values of {dtype[2]} bytes; got {last - first}", first)
-    return np.frombuffer(data[first:last], dtype)
+    return data.array(first, last, dtype)
 
 
-def _unpacked(data: memoryview, at: int, end: int, dtype: str) -> tuple[Array, int]:
+def _unpacked(data: Source, at: int, end: int, dtype: str) -> tuple[list[Array], int]:
     """The values of a field that stands as often as it has values, from the tag at ``at`` on."""
     record = np.dtype([("tag", "u1"), ("value", dtype)])
-    records = np.frombuffer(data[at:end], record, count=(end - at) // record.itemsize)
-    other = np.flatnonzero(records["tag"] != records["tag"][0])
-    run = records["value"][: other[0] if other.size else None]
-    return run.copy(), at + len(run) * record.itemsize
+    found = []
+    look, tag = _FIRST_RUN, data.byte(at)
+    if at + 2 * record.itemsize > end or data.byte(at + record.itemsize) != tag:
+        look = 1
+    while True:
+        data.budget.spend(_PIECE_WORK)
+        count = min(look, (end - at) // record.itemsize)
+        records = data.array(at, at + count * record.itemsize, "u1").view(record)
+        other = np.flatnonzero(records["tag"] != tag)
+        run = records["value"][: other[0] if other.size else None]
+        found.append(run.copy())
+        at += len(run) * record.itemsize
+        if other.size or look == 1 or at + record.itemsize > end:
+            return found, at
+        look = min(4 * look, 1 << 24)
 
 
-def _read_shape(data: memoryview, start: int, end: int) -> list[int]:
+def _read_shape(data: Source, start: int, end: int) -> list[int]:
     sizes: list[int] = []
     for number, kind, value, first, last in wire.fields(data, start, end):
         if number == 1 and kind == VARINT:
             sizes.append(wire.signed(value))
         elif number == 1 and kind == LENGTH:
             while first < last:
+                data.budget.spend(1)
                 value, first = wire.varint(data, first, last)
                 sizes.append(wire.signed(value))
-    if any(size < 0 for size in sizes):
-        raise WireError(f"must have a shape of sizes that are not negative; got {sizes}", start)
     return sizes
 
 

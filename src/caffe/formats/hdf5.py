@@ -5,20 +5,25 @@ whose datasets ``0``, ``1`` … are the layer's blobs. A blob that another layer
 A layer whose name has slashes stands in groups within groups; the original could not write those.
 
 A solver state has datasets ``iter``, ``learned_net``, ``current_step`` and a group ``history``.
+
+What a stranger's file may do is checked first: links to other files, values that lie in other files and virtual
+datasets are refused (``CAFFE_HDF5_EXTERNAL=1`` allows them), as are groups within themselves.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from caffe.errors import CaffeError, FileAccessError, MissingFileError, SnapshotError, WeightsError
-from caffe.formats import atomic
+from caffe import limits
+from caffe.errors import CaffeError, SnapshotError, WeightsError
+from caffe.formats import atomic, files
 from caffe.formats.binaryproto import SolverState
 
 if TYPE_CHECKING:
@@ -37,11 +42,13 @@ def read_weights(path: str | os.PathLike[str]) -> list[tuple[str, list[Array | N
     with _opened(path, WeightsError) as file:
         if "data" not in file:
             raise WeightsError(
-                f"must have a group 'data' with the layers; got {', '.join(file) or 'nothing'}",
+                f"must have a group 'data' with the layers; got {_listed(file)}",
                 file=os.fspath(path),
                 fix="Is it a solver state, or data for training?",
             )
-        return [(name, _blobs(group)) for name, group in _layers(file["data"], "")]
+        reading = _Reading(path, WeightsError)
+        data = reading.group(file, "data")
+        return [(name, reading.blobs(group)) for name, group in reading.layers(data)]
 
 
 def write_weights(
@@ -76,17 +83,16 @@ def read_solver_state(path: str | os.PathLike[str]) -> SolverState:
         missing = [name for name in ("iter", "history") if name not in file]
         if missing:
             raise SnapshotError(
-                f"must have 'iter' and 'history'; got {', '.join(file) or 'nothing'}",
+                f"must have 'iter' and 'history'; got {_listed(file)}",
                 file=os.fspath(path),
                 fix="Is it a file of weights?" if "data" in file else None,
             )
-        history = file["history"]
-        learned_net = file["learned_net"][()] if "learned_net" in file else b""
+        reading = _Reading(path, SnapshotError)
         return SolverState(
-            iter=_integer(file["iter"]),
-            learned_net=learned_net.decode() if isinstance(learned_net, bytes) else str(learned_net),
-            current_step=_integer(file["current_step"]) if "current_step" in file else 0,
-            history=[history[key][()] for key in _blob_keys(history)],
+            iter=reading.integer(file, "iter"),
+            learned_net=reading.text(file, "learned_net") if "learned_net" in file else "",
+            current_step=reading.integer(file, "current_step") if "current_step" in file else 0,
+            history=[a for a in reading.blobs(reading.group(file, "history")) if a is not None],
         )
 
 
@@ -103,32 +109,180 @@ def write_solver_state(
             group.create_dataset(str(i), data=values)
 
 
-def _layers(group: h5py.Group, prefix: str) -> Iterator[tuple[str, h5py.Group]]:
-    """Every group that is a layer: one that holds blobs, or nothing at all."""
+_MOST_BLOBS = 10_000
+"""Of one layer, or of a solver's history."""
+
+
+def _listed(file: h5py.File) -> str:
+    names = [name for name, _ in zip(file, range(20))]
+    return ", ".join(n[:100] for n in names) or "nothing"
+
+
+def external(dataset: h5py.Dataset) -> str:
+    """Where the values of a dataset lie, if they are in other files; else an empty string."""
+    if dataset.external:
+        return f"the file {dataset.external[0][0]!r}"
+    return f"the file {dataset.virtual_sources()[0].file_name!r}" if dataset.is_virtual else ""
+
+
+def links_outside(group: h5py.Group, name: str) -> str:
+    """The other file that an entry, or a link within its path, leads to; else an empty string."""
     import h5py
 
-    for key in group:
-        inner = group[key]
-        if isinstance(inner, h5py.Group):
-            if _blob_keys(inner) or not len(inner):
-                yield prefix + key, inner
-            yield from _layers(inner, f"{prefix}{key}/")
+    for _ in range(limits.DEEPEST):
+        first, _, rest = name.strip("/").partition("/")
+        link = group.get(first, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            return str(link.filename)
+        if isinstance(link, h5py.SoftLink):
+            group, name = group.file if link.path.startswith("/") else group, f"{link.path}/{rest}"
+        elif rest:
+            found = group.get(first)
+            if not isinstance(found, h5py.Group):
+                return ""
+            group, name = found, rest
+        else:
+            return ""
+    raise limits.LimitError(f"must have links that end; got '{name[:100]}'")
 
 
-def _blobs(group: h5py.Group) -> list[Array | None]:
-    keys = _blob_keys(group)
-    count = int(keys[-1]) + 1 if keys else 0
-    return [group[str(i)][()] if str(i) in keys else None for i in range(count)]
+def allows_external() -> bool:
+    """Whether the user lets HDF5 files lead to other files."""
+    return os.environ.get("CAFFE_HDF5_EXTERNAL", "") not in ("", "0")
 
 
-def _blob_keys(group: h5py.Group) -> list[str]:
-    import h5py
+class _Reading:
+    """Goes through one file, and takes nothing from it that was not looked at."""
 
-    return sorted((k for k in group if k.isdigit() and isinstance(group[k], h5py.Dataset)), key=int)
+    def __init__(self, path: str | os.PathLike[str], kind: type[CaffeError]) -> None:
+        self._path = os.fspath(path)
+        self._kind = kind
+        self._budget = limits.Budget()
+        self._seen: set[int] = set()
+        self._bytes = 0
 
+    def layers(self, data: h5py.Group) -> Iterator[tuple[str, h5py.Group]]:
+        """Every group that is a layer: one that holds blobs, or nothing at all."""
+        waiting = [("", data, 0)]
+        while waiting:
+            prefix, group, depth = waiting.pop()
+            names = list(group)
+            if prefix and (self._blob_keys(group) or not names):
+                yield prefix, group
+            inner = []
+            for name in names:
+                self._budget.spend(100)
+                if self._is_group(group, name):
+                    path = f"{prefix}/{name}" if prefix else name
+                    inner.append((path, self.group(group, name), self._budget.deeper(depth)))
+            waiting += reversed(inner)
 
-def _integer(dataset: h5py.Dataset) -> int:
-    return int(np.asarray(dataset[()]).reshape(-1)[0])
+    def group(self, parent: h5py.Group, name: str) -> h5py.Group:
+        """A group within another, which is not met a second time."""
+        import h5py
+
+        found = self._entry(parent, name)
+        if not isinstance(found, h5py.Group):
+            raise self._error(f"must have a group '{name[:100]}'; got a dataset")
+        address = int(h5py.h5o.get_info(found.id).addr)
+        if address in self._seen:
+            raise self._error(
+                f"must have every group once; got '{found.name[:100]}' again, within itself or another"
+            )
+        self._seen.add(address)
+        return found
+
+    def _is_group(self, parent: h5py.Group, name: str) -> bool:
+        import h5py
+
+        kind = parent.get(name, getclass=True, default=None) if self._inside(parent, name) else None
+        return kind is h5py.Group
+
+    def _inside(self, parent: h5py.Group, name: str) -> bool:
+        """True; raises where an entry leads to another file."""
+        outside = links_outside(parent, name)
+        if outside and not allows_external():
+            raise self._outside(name, f"the file {outside!r}")
+        return True
+
+    def _entry(self, parent: h5py.Group, name: str) -> Any:
+        self._inside(parent, name)
+        return parent[name]
+
+    def blobs(self, group: h5py.Group) -> list[Array | None]:
+        """The datasets 0, 1, … of a group; None for those that are missing."""
+        keys = self._blob_keys(group)
+        found: list[Array | None] = [None] * (keys[-1] + 1 if keys else 0)
+        for key in keys:
+            found[key] = self._numbers(group, str(key))
+        return found
+
+    def _blob_keys(self, group: h5py.Group) -> list[int]:
+        import h5py
+
+        keys = []
+        for name in group:
+            if not re.fullmatch(r"0|[1-9][0-9]*", name, re.ASCII):
+                continue
+            self._inside(group, name)
+            if group.get(name, getclass=True) is h5py.Dataset:
+                if len(name) > 5 or int(name) >= _MOST_BLOBS:
+                    raise self._error(
+                        f"must have blobs by number, at most {_MOST_BLOBS}; got '{name[:50]}' in '{group.name[:100]}'"
+                    )
+                keys.append(int(name))
+        return sorted(keys)
+
+    def _numbers(self, group: h5py.Group, name: str) -> Array:
+        """The values of a dataset of numbers."""
+        dataset = self._dataset(group, name)
+        if dataset.shape is None or dataset.dtype.kind not in "fiub":
+            raise self._error(
+                f"must hold numbers in '{dataset.name[:100]}'; got {str(dataset.dtype)[:100]}"
+                + (" and no values" if dataset.shape is None else "")
+            )
+        limits.shape(dataset.shape)
+        self._bytes += dataset.size * max(dataset.dtype.itemsize, 4)
+        limits.check_memory(self._bytes, f"'{dataset.name[:100]}' and what is before it")
+        return np.asarray(dataset[()])
+
+    def _dataset(self, group: h5py.Group, name: str) -> h5py.Dataset:
+        import h5py
+
+        found = self._entry(group, name)
+        if not isinstance(found, h5py.Dataset):
+            raise self._error(f"must have a dataset '{name[:100]}'; got a group")
+        elsewhere = external(found)
+        if elsewhere and not allows_external():
+            raise self._outside(name, elsewhere)
+        return found
+
+    def integer(self, group: h5py.Group, name: str) -> int:
+        """The first value of a dataset: a count."""
+        values = self._numbers(group, name).reshape(-1)
+        if not values.size or values.dtype.kind not in "iu" or not 0 <= int(values[0]) < 1 << 31:
+            raise self._error(
+                f"must have a number from 0 to {2**31 - 1} in '{name}'; got {values[:3].tolist()}"
+            )
+        return int(values[0])
+
+    def text(self, group: h5py.Group, name: str) -> str:
+        """A dataset that is one string."""
+        dataset = self._dataset(group, name)
+        if dataset.dtype.kind not in "SO" or dataset.size != 1 or dataset.dtype.itemsize > 1 << 16:
+            raise self._error(f"must have one string in '{name}'; got {str(dataset.dtype)[:100]}")
+        value = np.asarray(dataset[()]).reshape(-1)[0]
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+    def _error(self, message: str) -> CaffeError:
+        return self._kind(message, file=self._path, fix="The file is damaged, or not what its name says.")
+
+    def _outside(self, name: str, where: str) -> CaffeError:
+        return self._kind(
+            f"must hold its values itself; '{name[:100]}' leads to {where[:300]}",
+            file=self._path,
+            fix="If you trust the file, set CAFFE_HDF5_EXTERNAL=1.",
+        )
 
 
 def _write_string(file: h5py.File, name: str, text: str) -> None:
@@ -148,19 +302,15 @@ def _opened(path: str | os.PathLike[str], kind: type[CaffeError]) -> Iterator[h5
     """An HDF5 file for reading, whose failures are errors of this package."""
     import h5py
 
-    path = os.fspath(path)
-    if not os.path.exists(path):
-        raise MissingFileError("does not exist", file=path)
-    if os.path.isdir(path) or not os.access(path, os.R_OK):
-        raise FileAccessError("cannot be read", file=path)
+    os.close(files.opened(path, kind))
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(os.fspath(path), "r") as file:
             yield file
     except CaffeError:
         raise
-    except (OSError, KeyError, RuntimeError) as error:
+    except Exception as error:
         raise kind(
-            f"must be a whole HDF5 file; got: {error}",
+            f"must be a whole HDF5 file; got: {str(error)[:500]}",
             file=path,
             fix="The file is damaged, cut short, or not what its name says: get it again.",
         ) from error

@@ -14,11 +14,17 @@ from typing import Any, TypeVar
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from caffe.errors import CaffeWarning, FileAccessError, MissingFileError, ParseError, close_names
-from caffe.formats import atomic
+from caffe import limits
+from caffe.errors import CaffeWarning, ParseError, close_names
+from caffe.formats import atomic, files
 from caffe.proto import caffe_pb2, forks
 
 _M = TypeVar("_M", bound=Message)
+
+_LOOK_BACK = 400
+"""How many characters of a line before a mistake are searched for the field's name."""
+_MOST_LISTED = 100
+_LONGEST_DETAIL = 500
 
 
 @dataclass
@@ -37,7 +43,7 @@ class NetFile:
     """What a line ``# dialect: NAME`` of the text says."""
 
 
-_DIALECT = re.compile(r"^\s*#\s*dialect\s*[:=]\s*(\S+)\s*$", re.MULTILINE | re.IGNORECASE)
+_DIALECT = re.compile(r"^[ \t]*#[ \t]*dialect[ \t]*[:=][ \t]*(\S+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 
 
 def read_net(path: str | os.PathLike[str], *, permissive: bool | None = None) -> NetFile:
@@ -68,7 +74,7 @@ def parse_solver(
     text: str, *, file: str | None = None, permissive: bool | None = None
 ) -> caffe_pb2.SolverParameter:
     """The solver definition in a text; ``file`` is where it came from."""
-    devices = re.search(r"^(\s*device_id\s*:\s*)\[\s*(\d+)[\s\d,]*\]", text, re.MULTILINE)
+    devices = re.search(r"^([ \t]*device_id[ \t]*:[ \t]*)\[\s*(\d+)[\s\d,]*\]", text, re.MULTILINE)
     if devices:  # yjxiong's fork, which trains on several from one definition
         warnings.warn(
             f"{file or 'solver'}: device_id lists several devices; only the first, {devices[2]}, is used",
@@ -88,17 +94,19 @@ def parse(text: str, message: _M, *, file: str | None = None, permissive: bool |
     """Fill ``message``, of any type, from a text; returns it. Raises ParseError."""
     if permissive is None:
         permissive = os.environ.get("CAFFE_PERMISSIVE", "") not in ("", "0")
-    try:
-        text_format.Parse(text, message, allow_unknown_field=permissive)
-    except text_format.ParseError as error:
-        raise _explained(error, Source(text), message, file) from error
+    with limits.guarding(ParseError, file):
+        try:
+            text_format.Parse(text, message, allow_unknown_field=permissive)
+        except text_format.ParseError as error:
+            raise _explained(error, Source(text), message, file) from error
     missing: list[str] = message.FindInitializationErrors()  # type: ignore[attr-defined]
     if missing:
         raise _missing(missing[0], message, Source(text), file)
     if permissive:
         unknown = list(Source(text).unknown_fields(message.DESCRIPTOR))
         if unknown:
-            listed = ", ".join(f"{name} (line {line})" for line, name in unknown)
+            listed = ", ".join(f"{name[:100]} (line {line})" for line, name in unknown[:_MOST_LISTED])
+            listed += f" and {len(unknown) - _MOST_LISTED} more" if len(unknown) > _MOST_LISTED else ""
             warnings.warn(
                 f"{file or 'text'}: unknown fields passed over: {listed}", CaffeWarning, stacklevel=3
             )
@@ -112,18 +120,11 @@ def write(path: str | os.PathLike[str], message: Message) -> None:
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a prototxt file; bytes that are not UTF-8 are taken for Latin-1.
+    """The text of a prototxt file (or pipe); bytes that are not UTF-8 are taken for Latin-1.
 
-    Raises MissingFileError, FileAccessError, or ParseError for a binary file.
+    Raises MissingFileError, FileAccessError, or ParseError for a binary file or one of more than 64 MB.
     """
-    path = os.fspath(path)
-    try:
-        with open(path, "rb") as source:
-            data = source.read()
-    except FileNotFoundError as error:
-        raise MissingFileError("does not exist", file=path) from error
-    except OSError as error:
-        raise FileAccessError(f"cannot be read: {error.strerror}", file=path) from error
+    data = files.read_text_bytes(path, kind=ParseError)
     if b"\0" in data:
         raise ParseError(
             "must be a text file; got binary data",
@@ -160,6 +161,8 @@ class Source:
         re.VERBOSE,
     )
 
+    _BEHIND_SPACE = re.compile(r"\s*(\S?)")
+
     def __init__(self, text: str) -> None:
         self.text = text
 
@@ -174,7 +177,13 @@ class Source:
     def line(self, number: int) -> str:
         """The text of a line."""
         start = self._line_starts[number - 1]
-        return self.text[start:].split("\n", 1)[0]
+        end = self.text.find("\n", start)
+        return self.text[start : end if end >= 0 else None]
+
+    def _next_character(self, position: int) -> str:
+        """The first character from a position on that is no space, or nothing."""
+        match = self._BEHIND_SPACE.match(self.text, position)
+        return match[1] if match else ""
 
     def tokens(self) -> Iterator[tuple[str, str, int]]:
         """Kind (string, word or mark), text and position of every token; comments left out."""
@@ -211,7 +220,7 @@ class Source:
 
     def first_line_of(self, key: str) -> int:
         """The line where a field first stands at the start of a line; 1 if nowhere."""
-        match = re.search(rf"^\s*{key}\s*:", self.text, re.MULTILINE)
+        match = re.search(rf"^[ \t]*{key}[ \t]*:", self.text, re.MULTILINE)
         return self.line_at(match.end()) if match else 1
 
     def layer_at(self, line: int) -> LayerBlock | None:
@@ -239,8 +248,8 @@ class Source:
                 elif token == "]":
                     expect_value = False
             elif expect_value:
-                after = self.text[position + len(token) :].lstrip()
-                expect_value = after.startswith((",", "]")) or (kind == "string" and after[:1] in ('"', "'"))
+                after = self._next_character(position + len(token))
+                expect_value = after in (",", "]") or (kind == "string" and after in ('"', "'"))
             elif kind == "word" and stack[-1] is not None:
                 known = stack[-1].fields_by_name.get(token)
                 inner = known.message_type if known is not None else None
@@ -261,8 +270,9 @@ def _explained(
     name: str | None = None
     if line is not None:
         # protobuf points at the value, or just behind it: the field is what stands before
-        before = re.match(r".*?(\w+)\s*:\s*\[?\s*\S*$", source.line(line)[: max((column or 1) - 1, 0)])
-        name = before[1] if before else None
+        before = source.line(line)[: max((column or 1) - 1, 0)][-_LOOK_BACK:]
+        fields = re.findall(r"(\w+)\s*:", before)
+        name = fields[-1] if fields and re.search(r":\s*\[?\s*\S*$", before) else None
     if match := re.search(r'Message type "(?:\w+\.)?([\w.]+)" has no field named "([^"]*)"', text):
         kind, name = match[1], match[2]
         detail = f"must be a field of {kind}; got {name!r}"
@@ -298,8 +308,9 @@ def _explained(
         detail = f"must have '{match[1]}' here; got {source.line(line).strip()!r}" if line else detail
         name = None
     block = source.layer_at(line) if line is not None else None
+    name = name[:_LOOK_BACK] if name else None
     return ParseError(
-        detail,
+        detail if len(detail) <= _LONGEST_DETAIL else f"{detail[:_LONGEST_DETAIL]}…",
         file=file,
         line=line,
         layer=block.name if block else None,

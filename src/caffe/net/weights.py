@@ -15,7 +15,7 @@ import torch
 from caffe import logs
 from caffe.blob import Blob, Shape
 from caffe.errors import CaffeError, InputTypeError, WeightsError
-from caffe.formats import binaryproto, hdf5
+from caffe.formats import binaryproto, files, hdf5
 from caffe.proto import caffe_pb2
 
 if TYPE_CHECKING:
@@ -42,12 +42,10 @@ class Report:
 
 
 def is_hdf5(path: PathLike) -> bool:
-    """Whether the file's first bytes are HDF5's."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(8) == b"\x89HDF\r\n\x1a\n"
-    except OSError:
-        return str(path).endswith(".h5")
+    """Whether the file's first bytes are HDF5's. Raises MissingFileError, FileAccessError."""
+    handle = files.opened(path)
+    with open(handle, "rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
 
 
 def copy_from(net: Net, path: PathLike) -> Report:
@@ -85,6 +83,7 @@ def _copy(
     net: Net, source: Sequence[tuple[str, Sequence[npt.NDArray[Any] | None]]], path: PathLike
 ) -> Report:
     report = Report()
+    fitting: list[tuple[Blob, npt.NDArray[Any], bool]] = []
     targets = {s.name: s for s in net.steps}
     for name, arrays in source:
         step = targets.get(name)
@@ -122,19 +121,26 @@ def _copy(
                 )
         for array, blob in zip(arrays, blobs):
             if array is not None:
-                _fill(blob, array)
+                fitting.append((blob, array, adapt is None))
         if len(blobs):
             report.filled.append(name)
+    for blob, array, own in fitting:  # nothing is changed where one layer does not fit
+        _fill(blob, array, own=own)
     given = {name for name, _ in source}
     report.kept = [s.name for s in net.steps if len(s.layer.blobs) and s.name not in given]
     return report
 
 
-def _fill(blob: Blob, array: npt.NDArray[Any]) -> None:
+def _fill(blob: Blob, array: npt.NDArray[Any], *, own: bool) -> None:
+    """Set a blob's values; an array of ``own``, which nobody else holds, may become the blob's memory."""
     values = np.asarray(array, dtype=np.float32).reshape(blob.shape)
     memory = blob.data_memory
     if not memory.allocated and not memory.freed:
-        memory.bind(torch.from_numpy(np.array(values)))
+        if own and values.flags.c_contiguous and values.ctypes.data % 64 == 0:
+            values.flags.writeable = True
+        else:
+            values = np.array(values)
+        memory.bind(torch.from_numpy(values))
     else:
         target = blob.data
         target[...] = values

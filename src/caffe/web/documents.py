@@ -16,8 +16,8 @@ from caffe.proto import caffe_pb2
 
 Json = dict[str, Any]
 WEIGHTS = (".caffemodel", ".h5", ".hdf5")
-_SOLVER = re.compile(r"^\s*(net|train_net|base_lr|lr_policy|net_param|solver_mode)\s*[:{]", re.MULTILINE)
-_LAYER = re.compile(r"^\s*layers?\s*\{|^\s*input\s*:", re.MULTILINE)
+_SOLVER = re.compile(r"^[ \t]*(net|train_net|base_lr|lr_policy|net_param|solver_mode)\s*[:{]", re.MULTILINE)
+_LAYER = re.compile(r"^[ \t]*layers?\s*\{|^[ \t]*input\s*:", re.MULTILINE)
 
 
 @dataclass
