@@ -32,7 +32,17 @@ FLOORS = [
     ["layer", "tensor_layer", "layer_factory", "user_layer", "layers", "dialects"],
     ["net"],
     ["solvers"],
-    ["classifier", "detector", "parallel", "training_log", "models", "doctor", "export", "predict"],
+    [
+        "importing",
+        "classifier",
+        "detector",
+        "parallel",
+        "training_log",
+        "models",
+        "doctor",
+        "export",
+        "predict",
+    ],
     ["web"],
     ["cli"],
 ]

@@ -21,6 +21,8 @@ PYCAFFE = {
 OURS = {"Blob", "BlobSpec", "BlobVec", "TensorLayer", "errors", "register_layer", "root_solver"} | {
     "set_amp",
     "set_compile",
+    "from_onnx",
+    "from_torch",
 }
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from caffe.blob import Blob, BlobVec
     from caffe.classifier import Classifier
     from caffe.detector import Detector
+    from caffe.importing.from_onnx import from_onnx
+    from caffe.importing.from_torch import from_torch
     from caffe.layer import Layer
     from caffe.layer_factory import layer_type_list, register_layer
     from caffe.logs import init_log, log
@@ -55,6 +57,8 @@ _NAMES = {
     "caffe.blob": ("Blob", "BlobVec"),
     "caffe.classifier": ("Classifier",),
     "caffe.detector": ("Detector",),
+    "caffe.importing.from_onnx": ("from_onnx",),
+    "caffe.importing.from_torch": ("from_torch",),
     "caffe.layer": ("Layer",),
     "caffe.layer_factory": ("layer_type_list", "register_layer"),
     "caffe.logs": ("init_log", "log"),
@@ -116,6 +120,8 @@ __all__ = [
     "coord_map",
     "draw",
     "errors",
+    "from_onnx",
+    "from_torch",
     "get_solver",
     "has_nccl",
     "init_log",

@@ -58,6 +58,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("lint", "Say what a fork or toolchain would refuse"),
     ),
     "Convert": (
+        Entry("convert", "Turn a PyTorch or ONNX model into a net"),
         Entry("export", "Write a net as ONNX, torch.export or safetensors"),
         Entry("upgrade_net_proto_text", "Write an old net's prototxt in today's form"),
         Entry("upgrade_net_proto_binary", "Write old weights in today's form"),

@@ -1,0 +1,129 @@
+"""caffe convert: a model of PyTorch or ONNX as prototxt and caffemodel."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from caffe import logs
+from caffe.cli.gflags import GflagsCommand, run
+from caffe.errors import InputError
+from caffe.formats import atomic
+
+
+@click.command("convert", cls=GflagsCommand)
+@click.argument("source")
+@click.argument("out")
+@click.option("--dialect", default="bvlc", show_default=True, help="Whose layers may be used.")
+@click.option("--fold/--nofold", default=False, help="Put BatchNorm into the convolutions before.")
+@click.option("--shape", "shapes", multiple=True, help="An input's shape: 1,3,224,224 or NAME:1,3,224,224.")
+@click.option("--outputs", default="", help="Tensors of an ONNX model to stop at, between commas.")
+@click.option("--weights", help="A state_dict (.pth, .safetensors) for a model made by code.")
+@click.option("--pretrained/--nopretrained", default=False, help="torchvision's or timm's trained weights.")
+@click.option("--ranges", "folder", help="A folder of images: writes OUT.ranges.json for int8.")
+@click.option("--mean", default="", help="For --ranges: taken off values of 0 to 255, as 104,117,123.")
+@click.option("--scale", default="", help="For --ranges: then multiplied by, one number or three.")
+@click.option("--rgb/--bgr", default=False, help="For --ranges: the order of the channels.")
+@click.option(
+    "--report", "report_file", help="Write the report as JSON to this file, errors of layers included."
+)
+@click.option("--layers/--nolayers", default=False, help="Print the error of every layer.")
+@click.option("--check/--nocheck", default=True, help="Compare net and model on random inputs.")
+@click.option("--force/--noforce", default=False, help="Replace files that are there.")
+def command(
+    source: str,
+    out: str,
+    dialect: str,
+    fold: bool,
+    shapes: tuple[str, ...],
+    outputs: str,
+    weights: str | None,
+    pretrained: bool,
+    folder: str | None,
+    mean: str,
+    scale: str,
+    rgb: bool,
+    report_file: str | None,
+    layers: bool,
+    check: bool,
+    force: bool,
+) -> None:
+    """Convert the model SOURCE to OUT.prototxt and OUT.caffemodel, and check that they give the same numbers.
+
+    SOURCE is an ONNX file (x.onnx), a file of torch.export (x.pt2), module.py:function (a function that gives a
+    torch.nn.Module, or one and its example inputs), torchvision:NAME or timm:NAME.
+    """
+    from caffe.importing import conversion, report
+    from caffe.importing.sources import convert_source
+
+    stem = conversion.free(out, force)[0].with_suffix("")
+    ranges_file = f"{stem}.ranges.json"
+    for extra in (report_file, ranges_file if folder is not None else None):
+        if extra is not None and Path(extra).exists() and not force:
+            raise InputError(f"{extra} is there already", fix="Give another name, or --force to replace it")
+    images = report.images_of(folder) if folder is not None else []
+    done = convert_source(
+        source,
+        shapes=dict(_shape(s) for s in shapes),
+        outputs=[o for o in outputs.split(",") if o],
+        weights=weights,
+        pretrained=pretrained,
+        dialect=dialect,
+        fold=fold,
+        runs=3 if check else 0,
+        layerwise=layers or report_file is not None,
+    )
+    for path in done.save(out, force=force):
+        logs.info(f"Wrote {path}")
+    found = report.summary(done)
+    for line in report.lines(found):
+        click.echo(line)
+    if layers:
+        for line in report.layers_table(done):
+            click.echo(line)
+    if report_file is not None:
+        _write_json(report_file, found)
+    if images:
+        table = report.ranges(done.net, images, _numbers("mean", mean), _numbers("scale", scale), rgb)
+        for line in report.ranges_table(table):
+            click.echo(line)
+        _write_json(ranges_file, report.ranges_json(table))
+
+
+def _shape(text: str) -> tuple[str, list[int]]:
+    name, _, sizes = text.rpartition(":")
+    try:
+        shape = [int(n) for n in sizes.replace("x", ",").split(",")]
+    except ValueError:
+        shape = []
+    if not shape or min(shape) < 1:
+        raise InputError(
+            f"A shape is written as 1,3,224,224 or NAME:1,3,224,224; got '{text}'", field="shape"
+        )
+    return name, shape
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    try:
+        return [float(n) for n in text.split(",") if n]
+    except ValueError:
+        raise InputError(f"must be numbers between commas; got '{text}'", field=name) from None
+
+
+def _write_json(path: str, value: object) -> None:
+    with atomic.replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n")
+    logs.info(f"Wrote {path}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    return run(command, argv, "caffe convert")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
