@@ -43,7 +43,7 @@ FLOORS = [
         "export",
         "predict",
     ],
-    ["web"],
+    ["web", "serving"],
     ["cli"],
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}

@@ -31,6 +31,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("predict", "Say what is on photos, by a net of any kind"),
         Entry("detect", "Find things on photos, draw boxes around them"),
         Entry("segment", "Colour photos by the class of every pixel"),
+        Entry("serve", "Serve trained nets over HTTP"),
         Entry("extract_features", "Write blobs of a net over its data to databases"),
         Entry("device_query", "Describe the devices that nets can run on"),
     ),

@@ -11,11 +11,12 @@ import hmac
 import secrets
 import socket
 import threading
+import time
 import webbrowser
 from collections.abc import Callable
 from typing import Any
 
-from caffe.errors import InputError, MissingPackageError
+from caffe.errors import InputError, MissingPackageError, StateError
 
 App = Any
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
@@ -133,11 +134,29 @@ def server(app: App, **settings: Any) -> Any:
     return uvicorn.Server(config)
 
 
-def run(app: App, listening: socket.socket, browse: str = "", **settings: Any) -> None:
-    """Serve until interrupted; opens a browser at ``browse``."""
-    if browse:
-        threading.Timer(0.3, _open, [browse]).start()
-    server(app, **settings).run(sockets=[listening])
+def run(
+    app: App,
+    listening: socket.socket,
+    browse: str = "",
+    announce: Callable[[], None] | None = None,
+    **settings: Any,
+) -> None:
+    """Serve until interrupted; opens a browser at ``browse``, calls ``announce`` once requests are answered."""
+    made = server(app, **settings)
+    if browse or announce is not None:
+        threading.Thread(target=_when_started, args=(made, browse, announce), daemon=True).start()
+    made.run(sockets=[listening])
+    if not made.started:
+        raise StateError("The server could not start")
+
+
+def _when_started(made: Any, browse: str, announce: Callable[[], None] | None) -> None:
+    while not made.started and not made.should_exit:
+        time.sleep(0.02)
+    if made.started and announce is not None:
+        announce()
+    if made.started and browse:
+        _open(browse)
 
 
 def in_background(app: App, host: str = "127.0.0.1") -> tuple[str, Callable[[], None]]:

@@ -90,5 +90,6 @@ export const T = {
   stop_camera: "Stop the camera",
   model: "Model",
   took: "answered in",
+  no_probabilities: "The net has no softmax: these are scores, not probabilities.",
   nothing_detected: "Nothing was found in this picture.",
 };
