@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from caffe.blob import Shape
+from caffe.blob import Blob, Shape
 from caffe.errors import InputError, LayerError, UnknownNameError
 from caffe.layer import Layer
+from caffe.net.graph import Node as PureNode
 from caffe.net.net import Net
+from caffe.net.sharing import Param as Learnable
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import TensorLayer
 
@@ -29,6 +31,9 @@ JUDGES = {
     "Silence",
 }
 """Layers that only judge, write down or swallow what a net finds."""
+
+AUTOMATIC = "(automatic)"
+"""The blob of a top that the prototxt does not name."""
 
 
 @dataclass
@@ -64,7 +69,7 @@ class Node:
 
 @dataclass
 class Graph:
-    """Layers in order, from inputs to outputs; blobs are named as in the prototxt."""
+    """Layers in order. Values are named as in ``net.graph()``: the last of a blob as the blob."""
 
     name: str
     phase: int
@@ -103,88 +108,95 @@ def graph_of(net: Net, losses: bool | None = None, outputs: Iterable[str] = ()) 
     no function of tensors, as a user's Python layer.
     """
     losses = net.phase == caffe_pb2.TRAIN if losses is None else losses
-    steps = list(net.steps)
+    graph = net.graph()
     for name in outputs:
         if name not in net.blobs:
             raise UnknownNameError(f"The net has no blob '{name}' to put out", file=net.file)
-    sources: dict[str, Shape] = {}
+    multipliers = {id(p.blob): p for p in net.learnable}
     nodes: list[Node] = []
     judged: list[str] = []
-    learned: set[str] = set()
-    produced: dict[str, None] = {}
+    learned: set[str] = set()  # values that parameters had a part in
     used: set[str] = set()
-    declared: list[str] = []
-    multipliers = {id(p.blob.data_memory): p for p in net.learnable}
-    names: dict[str, str] = {}  # the tops of Splits are their bottoms
-    for step in steps:
-        layer = step.layer
-        bottoms = [names.get(n, n) for n in step.bottom_names]
+    names: dict[str, str] = {}  # by the graph's; the tops of Splits are their bottoms
+    for found in graph.nodes:
+        layer = found.layer
+        bottoms = [names.get(n, n) for n in found.bottoms]
+        used.update(bottoms)
         if layer.type == "Split":
-            names.update(dict.fromkeys(step.top_names, bottoms[0]))
+            names.update(dict.fromkeys(found.tops, bottoms[0]))
             continue
-        if layer.source:
-            for name, blob in zip(step.top_names, step.top):
-                sources[name] = blob.shape
-                if layer.type == "Input":
-                    declared.append(name)
+        if found.kind == "source":
+            for top in found.tops:
+                if (
+                    blob := graph.blob_of[top]
+                ) != top:  # an input that is overwritten in place keeps its name
+                    names |= {top: blob, blob: f"{blob}@{graph.maker(blob).name}"}
+        if found.kind == "source" or layer.type == "Silence":
             continue
         if not losses and (layer.is_loss or layer.type in JUDGES):
-            judged += [] if layer.type == "Silence" else bottoms
-            used.update(bottoms)
+            judged += bottoms
             continue
-        if layer.type == "Silence":
-            used.update(bottoms)
-            continue
-        if not isinstance(layer, TensorLayer):
-            raise LayerError(
-                "is written over blobs, in numpy, and has no form outside of Caffe",
-                file=net.file,
-                line=step.line,
-                layer=layer.name,
-                type=layer.type,
-                fix="Write it as a caffe.TensorLayer (compute(*tensors) in torch operations): that is exported",
-            )
-        params = []
-        for i, (name, blob) in enumerate(zip(_param_names(layer, len(layer.blobs)), layer.blobs)):
-            owner = multipliers.get(id(blob.data_memory))
-            statistic = i < len(layer.specs) and not layer.specs[i].learns
-            rate, decay = (owner.lr_mult, owner.decay_mult) if owner is not None else (1.0, 1.0)
-            learns = not statistic and rate != 0
-            params.append(Param(name, blob.tensor, learns, statistic, rate, decay))
-        needed = learned.intersection(bottoms) or params
-        if needed:
-            learned.update(step.top_names)
-        given = list(layer.param.propagate_down)
-        detached = [i for i, wanted in enumerate(given) if not wanted]
-        tops = [n if n != "(automatic)" else f"{layer.name}_loss" for n in step.top_names]
-        for name in tops:
-            produced.pop(name, None)
-            produced[name] = None
-        used.update(bottoms)
-        used.difference_update(tops)
-        shapes = [b.shape for b in step.bottom], [b.shape for b in step.top]
-        weights = list(step.loss_weights)
+        for i, top in enumerate(found.tops):
+            if graph.blob_of[top] == AUTOMATIC:
+                names[top] = f"{layer.name}_loss{i or ''}"
+        tops = [names.get(n, n) for n in found.tops]
+        params = _params(found, {**graph.parameters, **graph.statistics}, multipliers)
+        if params or learned.intersection(bottoms):
+            learned.update(tops)
+        shapes = [graph.shapes[n] for n in found.bottoms], [graph.shapes[n] for n in found.tops]
+        detached = [i for i, wanted in enumerate(layer.param.propagate_down) if not wanted]
+        weights = [graph.losses.get(n, 0.0) for n in found.tops]
         nodes.append(
-            Node(layer.name, layer.type, layer, step.line, bottoms, tops, *shapes, params, detached, weights)
+            Node(layer.name, layer.type, layer, found.line, bottoms, tops, *shapes, params, detached, weights)
         )
-    found = [name for name in produced if name not in used]
-    kept = [n for n in judged if n in produced and (n in learned or not learned)]
-    found = list(dict.fromkeys([n for n in net.outputs if n in found] + found + kept))
+    last = {names.get(n, n) for n in net.blobs} | {n for n in names.values() if n not in graph.blob_of}
+    ends = [top for node in nodes for top in node.tops if top in last and top not in used]
+    kept = [n for n in judged if n in last and (n in learned or not learned)]
+    ends = list(dict.fromkeys([n for n in net.outputs if n in ends] + ends + kept))
     if not losses and judged:  # what only judges needed, as labels, is not put out
-        found = [n for n in found if n in learned or not learned]
-    found = list(dict.fromkeys([*found, *outputs]))
-    nodes = _needed(nodes, found)
-    taken = {n for node in nodes for n in node.bottoms} | set(found)
-    inputs = {n: shape for n, shape in sources.items() if n in taken or (n in declared and not judged)}
+        ends = [n for n in ends if n in learned or not learned]
+    ends = list(dict.fromkeys([*ends, *(names.get(n, n) for n in outputs)]))
+    nodes = _needed(nodes, ends)
+    _check_kinds(nodes, net)
+    declared = {names.get(n, n) for found in graph.nodes if found.type == "Input" for n in found.tops}
+    taken = {n for node in nodes for n in node.bottoms} | set(ends)
+    given = {names.get(n, n): shape for n, shape in graph.inputs.items()}
+    inputs = {n: shape for n, shape in given.items() if n in taken or (n in declared and not judged)}
     if not inputs:
         raise InputError(
             f"net '{net.name}' has no inputs that its outputs depend on",
             file=net.file,
             fix="Give it an Input layer, or data layers whose tops are used",
         )
-    if not nodes or not found:
+    if not nodes or not ends:
         raise InputError(f"net '{net.name}' has no outputs: no layer computes anything", file=net.file)
-    return Graph(net.name, net.phase, net.file, inputs, found, nodes)
+    return Graph(net.name, net.phase, net.file, inputs, ends, nodes)
+
+
+def _params(node: PureNode, blobs: Mapping[str, Blob], multipliers: Mapping[int, Learnable]) -> list[Param]:
+    """A layer's parameters, in Caffe's order."""
+    params = []
+    names = _param_names(node.layer, len(node.blobs))
+    for i, (name, owner) in enumerate(zip(names, node.blobs)):
+        rates = multipliers.get(id(blobs[owner]))
+        rate, decay = (rates.lr_mult, rates.decay_mult) if rates is not None else (1.0, 1.0)
+        tensor = node.layer.blobs[i].tensor
+        params.append(Param(name, tensor, node.learns[i] and rate != 0, not node.learns[i], rate, decay))
+    return params
+
+
+def _check_kinds(nodes: Iterable[Node], net: Net) -> None:
+    """Raise LayerError for a layer that is no function of tensors."""
+    for node in nodes:
+        if not isinstance(node.layer, TensorLayer):
+            raise LayerError(
+                "is written over blobs, in numpy, and has no form outside of Caffe",
+                file=net.file,
+                line=node.line,
+                layer=node.name,
+                type=node.type,
+                fix="Write it as a caffe.TensorLayer (compute(*tensors) in torch operations): that is exported",
+            )
 
 
 def _needed(nodes: list[Node], outputs: list[str]) -> list[Node]:

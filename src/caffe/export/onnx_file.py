@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from caffe.errors import InputError
-from caffe.export import onnx_operators
+from caffe.export import onnx_operators, onnx_symbolics
 from caffe.export.check import ExportError
 from caffe.export.packages import package
 from caffe.export.torch_net import Function, TorchNet
@@ -64,7 +64,8 @@ def write(
     axes = {name: _free(x, dynamic) for name, x in zip(module.input_names, inputs)}
     outputs = {name: {0: "batch"} for name in module.output_names} if any(axes.values()) else {}
     entry = Entry(module, before).eval() if not module.training else Entry(module, before)
-    with _onnx_operators(module), quiet(), torch.no_grad():
+    onnx_symbolics.register(opset, free_sizes="size" in dynamic)
+    with _onnx_operators(module), _sizes(dynamic), quiet(), torch.no_grad():
         buffer = io.BytesIO()
         try:
             torch.onnx.export(
@@ -127,11 +128,44 @@ def _onnx_operators(module: TorchNet) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _sizes(dynamic: Sequence[str]) -> Iterator[None]:
+    """For a time, what ``x.shape`` gives is written down as numbers, except sizes that are to stay free.
+
+    The tracer would write down every one as something to be found out, and all that is reckoned with it, too.
+    """
+    if "size" in dynamic:
+        yield
+        return
+    real: Any = torch._C.TensorBase.shape
+    tracer: Any = torch._C
+    first = "batch" in dynamic
+
+    def shape(x: torch.Tensor) -> tuple[int, ...]:
+        traced = real.__get__(x)
+        state = tracer._get_tracing_state()
+        if state is None:
+            return tuple(traced)
+        tracer._set_tracing_state(None)
+        try:
+            known = tuple(real.__get__(x))
+        finally:
+            tracer._set_tracing_state(state)
+        return (*traced[:1], *known[1:]) if first else known
+
+    torch.Tensor.shape = property(shape)  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        del torch.Tensor.shape
+
+
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without the tracer's warnings: what it warns of is checked."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
+    torch._C._jit_set_onnx_log_enabled(False)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe.export.parts import boxes
+from caffe.export.parts.regions import RoiPool
 
 
 class _LocalResponseNorm(torch.autograd.Function):
@@ -57,6 +58,24 @@ def suppress(boxes_: torch.Tensor, valid: torch.Tensor, threshold: float) -> tor
     kept = torch.zeros_like(valid, dtype=torch.float32)
     ones = torch.ones_like(found[:, 0], dtype=torch.float32)
     return kept.index_put((found[:, 0], found[:, 2]), ones) > 0
+
+
+class _MaxRoiPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, rois: torch.Tensor, size: Any, scale: float) -> torch.Tensor:
+        pool: torch.nn.Module = RoiPool(*size, scale)  # type: ignore[no-untyped-call, call-arg]
+        found: torch.Tensor = pool(x, rois)
+        return found
+
+    @staticmethod
+    def symbolic(g: Any, x: Any, rois: Any, size: Any, scale: float) -> Any:
+        return g.op("MaxRoiPool", x, rois, pooled_shape_i=list(size), spatial_scale_f=scale)
+
+
+def max_roi_pool(x: torch.Tensor, rois: torch.Tensor, height: int, width: int, scale: float) -> torch.Tensor:
+    """ROIPooling."""
+    y: torch.Tensor = _MaxRoiPool.apply(x, rois, (height, width), scale)  # type: ignore[no-untyped-call]
+    return y
 
 
 def best(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,6 +16,9 @@ from caffe.export.check import Arrays, ExportError, Runner
 from caffe.export.onnx_file import Entry, quiet
 from caffe.export.torch_net import TorchNet
 
+MOST_BOXES = 4096
+"""Candidates of YOLO's that a graph compares, the best ones; a graph has all pairs in memory."""
+
 PathLike = str | os.PathLike[str]
 
 
@@ -60,12 +63,15 @@ def graph_operators(module: TorchNet) -> Iterator[None]:
         part = getattr(module, place.attribute)
         if hasattr(type(part), "suppress"):
             part.__dict__["suppress"] = suppress
+            if hasattr(type(part), "most"):
+                part.__dict__["most"] = MOST_BOXES
             changed.append(part)
     try:
         yield
     finally:
         for part in changed:
             del part.__dict__["suppress"]
+            part.__dict__.pop("most", None)
 
 
 def suppress(boxes: torch.Tensor, valid: torch.Tensor, threshold: float) -> torch.Tensor:
@@ -74,7 +80,7 @@ def suppress(boxes: torch.Tensor, valid: torch.Tensor, threshold: float) -> torc
 
     from caffe.export.parts.boxes import overlapping
 
-    over = overlapping(boxes, threshold)
+    over = torch.triu(overlapping(boxes, boxes, threshold), 1)
 
     def goes_on(kept: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
         return (kept != before).any()

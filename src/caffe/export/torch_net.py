@@ -78,7 +78,7 @@ class TorchNet(nn.Module):
             if form is not None and share and form.to_state is not None:
                 form = None
             attribute = self._free(node.name)
-            submodule, form = _submodule(node, form, owners, share)
+            submodule, form = _submodule(node, form, owners, share, exact)
             self.add_module(attribute, submodule)
             self.places.append(Place(node, attribute, form))
         self.train(graph.phase == 0)
@@ -126,6 +126,12 @@ class TorchNet(nn.Module):
             found.update(zip(node.tops, (tops,) if isinstance(tops, torch.Tensor) else tops))
         return found
 
+    def reset(self) -> None:
+        """Forget what recurrent layers carry from one forward to the next: it starts from zeros."""
+        for submodule in self.children():
+            if isinstance(submodule, LayerModule):
+                submodule.reset()
+
     def loss(self, outputs: Outputs) -> torch.Tensor:
         """The net's loss from its outputs: those that are losses, times their weights."""
         if isinstance(outputs, torch.Tensor):
@@ -168,13 +174,17 @@ class TorchNet(nn.Module):
 
 
 def _submodule(
-    node: Node, form: Form | None, owners: dict[tuple[int, int], nn.Parameter], share: bool
+    node: Node,
+    form: Form | None,
+    owners: dict[tuple[int, int], nn.Parameter],
+    share: bool,
+    exact: bool,
 ) -> tuple[nn.Module, Form | None]:
     """A layer's module with its parameters in it."""
     if form is not None and form.made is None and form.call is not None:
         return Function(form.call, form.text), form
     blobs = {p.name: p.tensor.detach() if share else p.tensor.detach().clone() for p in node.params}
-    built = form.made.build() if form is not None and form.made is not None else LayerModule(node)
+    built = form.made.build() if form is not None and form.made is not None else LayerModule(node, exact)
     if form is not None and form.to_state is not None:
         blobs = form.to_state(blobs)
     slots = {**dict(built.named_parameters()), **dict(built.named_buffers())}
@@ -189,7 +199,7 @@ def _submodule(
             continue
         own = owners.get(key) if value.numel() else None
         if own is not None and own.shape != value.shape and form is not None:
-            return _submodule(node, None, owners, share)
+            return _submodule(node, None, owners, share, exact)
         if own is None:
             own = owners[key] = nn.Parameter(value, requires_grad=param.learns)
         if isinstance(built, LayerModule) or slot is not None:

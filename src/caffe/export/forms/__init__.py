@@ -9,7 +9,7 @@ from caffe.export.graph import Node
 
 def form_for(node: Node) -> Form | None:
     """The plain form of a layer, or None."""
-    rule = RULES.get(node.type)
+    rule = RULES.get(type(node.layer).__name__)
     return (
         rule(node) if rule is not None and type(node.layer).__module__.startswith("caffe.layers.") else None
     )

@@ -71,7 +71,13 @@ def squeeze(node: Node) -> Form | None:
     axes = tuple(sorted(layer._axes(node.bottom_shapes[0])))
     if not layer.param.squeeze_param.axis:
         return None
-    return function(lambda x: x.squeeze(axes), f"{{0}}.squeeze({axes})")
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        for axis in reversed(axes):
+            x = x.squeeze(axis)
+        return x
+
+    return function(run, "{0}" + "".join(f".squeeze({axis})" for axis in reversed(axes)))
 
 
 @form_of("Slice")

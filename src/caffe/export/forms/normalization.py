@@ -105,7 +105,11 @@ def lrn(node: Node) -> Form | None:
         return module(parts.LocalNorm, p.local_size, p.alpha, p.beta)
     size, alpha, beta, k = p.local_size, p.alpha, p.beta, p.k
     form = module(nn.LocalResponseNorm, size, alpha=alpha, beta=beta, k=k)
-    form.onnx = lambda x: local_response_norm(x, size, alpha, beta, k)
+    if len(node.bottom_shapes[0]) < 3:  # torch wants more axes
+        form.before = (lambda x: x[..., None], "{x}[..., None]")
+        form.after = (lambda y: y[..., 0], "{x}[..., 0]")
+    if len(node.bottom_shapes[0]) == 4:
+        form.onnx = lambda x: local_response_norm(x, size, alpha, beta, k)
     return form
 
 

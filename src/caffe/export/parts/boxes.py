@@ -6,24 +6,35 @@ import torch
 from torch import nn
 
 
-def overlapping(boxes: torch.Tensor, threshold: float) -> torch.Tensor:
-    """Which box (B × K × 4) overlaps which later one by more than ``threshold``: area shared over joint (B × K × K)."""
-    low = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
-    high = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
+def overlapping(a: torch.Tensor, b: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Which boxes (B × K × 4) overlap which others (B × L × 4) by more than ``threshold``: area shared over joint."""
+    low = torch.maximum(a[:, :, None, :2], b[:, None, :, :2])
+    high = torch.minimum(a[:, :, None, 2:], b[:, None, :, 2:])
     shared = (high - low).clamp(min=0).prod(-1)
-    area = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)
-    union = area[:, :, None] + area[:, None, :] - shared
-    return torch.triu(shared > threshold * union, 1)
+    area = (a[..., 2:] - a[..., :2]).clamp(min=0).prod(-1)
+    other = (b[..., 2:] - b[..., :2]).clamp(min=0).prod(-1)
+    return shared > threshold * (area[:, :, None] + other[:, None, :] - shared)
 
 
 def suppress(boxes: torch.Tensor, valid: torch.Tensor, threshold: float) -> torch.Tensor:
     """Which boxes (B × K × 4, best first) overlap no better one that is kept by more than ``threshold`` (B × K)."""
-    over, kept = overlapping(boxes, threshold), valid
-    while True:  # each round settles at least one more box of a chain of overlaps
-        now = valid & ~(over & kept[:, :, None]).any(1)
-        if torch.equal(now, kept):
-            return kept
-        kept = now
+    kept = torch.zeros_like(valid)
+    for start in range(0, boxes.shape[1], 1024):  # block by block: all pairs at once can be too many
+        if not valid[:, start:].any():
+            break
+        block = boxes[:, start : start + 1024]
+        free = valid[:, start : start + 1024]
+        for earlier in range(0, start, 1024):
+            others = slice(earlier, earlier + 1024)
+            over = overlapping(boxes[:, others], block, threshold)
+            free = free & ~(over & kept[:, others, None]).any(1)
+        over, now = torch.triu(overlapping(block, block, threshold), 1), free
+        while True:  # each round settles at least one more box of a chain of overlaps
+            before, now = now, free & ~(over & now[:, :, None]).any(1)
+            if torch.equal(now, before):
+                break
+        kept[:, start : start + 1024] = now
+    return kept
 
 
 def best(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
