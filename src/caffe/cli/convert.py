@@ -19,10 +19,12 @@ from caffe.formats import atomic
 @click.argument("source")
 @click.argument("out")
 @click.option("--dialect", default="bvlc", show_default=True, help="Whose layers may be used.")
+@click.option("--v1/--nov1", default=False, help="Write OUT_v1 too, in the form of 2014, for old parsers.")
+@click.option("--from", "read", metavar="NAME", help="Of a prototxt: the dialect that it is in.")
 @click.option("--fold/--nofold", default=False, help="Put BatchNorm into the convolutions before.")
 @click.option("--shape", "shapes", multiple=True, help="An input's shape: 1,3,224,224 or NAME:1,3,224,224.")
 @click.option("--outputs", default="", help="Tensors of an ONNX model to stop at, between commas.")
-@click.option("--weights", help="A state_dict (.pth, .safetensors) for a model made by code.")
+@click.option("--weights", help="A state_dict (.pth, .safetensors) for a model made by code; a caffemodel.")
 @click.option("--pretrained/--nopretrained", default=False, help="torchvision's or timm's trained weights.")
 @click.option("--ranges", "folder", help="A folder of images: writes OUT.ranges.json for int8.")
 @click.option("--mean", default="", help="For --ranges: taken off values of 0 to 255, as 104,117,123.")
@@ -38,6 +40,8 @@ def command(
     source: str,
     out: str,
     dialect: str,
+    v1: bool,
+    read: str | None,
     fold: bool,
     shapes: tuple[str, ...],
     outputs: str,
@@ -55,12 +59,16 @@ def command(
     """Convert the model SOURCE to OUT.prototxt and OUT.caffemodel, and check that they give the same numbers.
 
     SOURCE is an ONNX file (x.onnx), a file of torch.export (x.pt2), module.py:function (a function that gives a
-    torch.nn.Module, or one and its example inputs), torchvision:NAME or timm:NAME.
+    torch.nn.Module, or one and its example inputs), torchvision:NAME or timm:NAME; or a prototxt, with
+    --weights=its.caffemodel, whose layers are rewritten in the dialect's.
     """
-    from caffe.importing import conversion, report
+    if source.lower().endswith((".prototxt", ".prototext", ".pt.txt")):
+        _rewrite(source, out, weights, dialect, read, v1, 3 if check else 0, force)
+        return
+    from caffe.importing import files, report
     from caffe.importing.sources import convert_source
 
-    stem = conversion.free(out, force)[0].with_suffix("")
+    stem = files.free(out, force)[0].with_suffix("")
     ranges_file = f"{stem}.ranges.json"
     for extra in (report_file, ranges_file if folder is not None else None):
         if extra is not None and Path(extra).exists() and not force:
@@ -77,7 +85,7 @@ def command(
         runs=3 if check else 0,
         layerwise=layers or report_file is not None,
     )
-    for path in done.save(out, force=force):
+    for path in done.save(out, v1=v1, force=force):
         logs.info(f"Wrote {path}")
     found = report.summary(done)
     for line in report.lines(found):
@@ -92,6 +100,31 @@ def command(
         for line in report.ranges_table(table):
             click.echo(line)
         _write_json(ranges_file, report.ranges_json(table))
+
+
+def _rewrite(
+    source: str,
+    out: str,
+    weights: str | None,
+    dialect: str,
+    read: str | None,
+    v1: bool,
+    runs: int,
+    force: bool,
+) -> None:
+    from caffe.importing.files import free
+    from caffe.importing.from_prototxt import convert_net
+
+    free(out, force)  # said before the work, not behind it
+    done = convert_net(source, weights, dialect=dialect, read=read, runs=runs)
+    for line in done.report:
+        click.echo(line)
+    if not done.report:
+        click.echo(f"{source}: all of it is in {done.dialect.title} as it is")
+    for name, error in done.errors.items():
+        click.echo(f"output '{name}': at most {error:.1e} of its largest value apart")
+    for path in done.save(out, v1=v1, force=force):
+        logs.info(f"Wrote {path}")
 
 
 def _shape(text: str) -> tuple[str, list[int]]:

@@ -77,6 +77,8 @@ class Dialect:
     """Those of ``types`` that this package does not have."""
     fields: Numbers = field(default_factory=dict)
     enums: Numbers = field(default_factory=dict)
+    kinds: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Fields whose values are ``int`` or ``float`` in its files and not in ours; ``none`` are not written at all."""
     limits: tuple[Limit, ...] = ()
     meanings: tuple[Meaning, ...] = ()
     deploy: bool = False
@@ -141,9 +143,12 @@ def made(name: str, table: Mapping[str, Any], bases: list[Dialect]) -> Dialect:
     elsewhere: set[str] = set()
     fields: Numbers = {}
     enums: Numbers = {}
+    kinds: dict[str, dict[str, str]] = {}
     for base in bases:
         types |= base.types
         elsewhere |= base.elsewhere
+        for message, said in base.kinds.items():
+            kinds.setdefault(message, {}).update(said)
         for mine, theirs in ((fields, base.fields), (enums, base.enums)):
             for message, values in theirs.items():
                 mine[message] = {**values, **mine.get(message, {})}
@@ -155,6 +160,8 @@ def made(name: str, table: Mapping[str, Any], bases: list[Dialect]) -> Dialect:
     for mine, key in ((fields, "fields"), (enums, "enums")):
         for message, values in numbers(table.get(key, {})).items():
             mine[message] = {**mine.get(message, {}), **values}
+    for message, text in table.get("kinds", {}).items():
+        kinds.setdefault(message, {}).update(item.split("=") for item in text.split())
     for message, gone in without.items():
         for field_name in gone.split():
             fields.get(message, {}).pop(field_name, None)
@@ -168,6 +175,7 @@ def made(name: str, table: Mapping[str, Any], bases: list[Dialect]) -> Dialect:
         frozenset(elsewhere),
         fields,
         enums,
+        kinds,
         tuple(_limit(entry) for entry in table.get("limit", ())),
         tuple(
             Meaning(

@@ -9,7 +9,7 @@ skipped. Values are read straight into arrays of their own, which nets then take
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -136,11 +136,13 @@ def write_weights(
     net: caffe_pb2.NetParameter,
     blobs: Sequence[Sequence[Array]],
     diffs: Sequence[Sequence[Array]] | None = None,
+    encode: Callable[[Message], bytes] = lambda message: message.SerializePartialToString(),
 ) -> None:
     """Write a .caffemodel: ``net`` without blobs, and the arrays of each of its layers.
 
-    The bytes are those that protobuf would write for the whole message. float64 arrays go into
-    ``double_data``, all others into ``data`` as float32. Raises FileAccessError; WeightsError if the number
+    The bytes are those that protobuf would write for the whole message; ``encode`` is what else writes the
+    messages, with fields in order. float64 arrays go into ``double_data``, all others into ``data`` as
+    float32. Raises FileAccessError; WeightsError if the number
     of layers does not agree.
     """
     if len(blobs) != len(net.layer):
@@ -148,7 +150,7 @@ def write_weights(
     header = caffe_pb2.NetParameter()
     header.CopyFrom(net)
     del header.layer[:]
-    before, behind = _split_at(header.SerializePartialToString(), 100)
+    before, behind = _split_at(encode(header), 100)
     with atomic.replacing(path) as temporary, open(temporary, "wb") as out:
         out.write(before)
         for i, layer in enumerate(net.layer):
@@ -157,7 +159,7 @@ def write_weights(
                 skeleton = caffe_pb2.LayerParameter()
                 skeleton.CopyFrom(layer)
                 del skeleton.blobs[:]
-            first, rest = _split_at(skeleton.SerializePartialToString(), 7)
+            first, rest = _split_at(encode(skeleton), 7)
             gradients: Sequence[Array | None] = diffs[i] if diffs is not None else [None] * len(blobs[i])
             parts = [blobproto.parts(b, d) for b, d in zip(blobs[i], gradients)]
             nested = [_as_field(7, part) for part in parts]

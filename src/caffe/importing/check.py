@@ -176,12 +176,14 @@ def layer_errors(
     return found
 
 
-def filled(param: caffe_pb2.NetParameter, blobs: Mapping[str, Sequence[Array]]) -> Net:
+def filled(
+    param: caffe_pb2.NetParameter, blobs: Mapping[str, Sequence[Array]], dialect: str | None = None
+) -> Net:
     """The net of a definition with these parameters, in TEST. Raises what building a net raises."""
     from caffe import fillers
 
     with fillers.deferred():
-        net = Net(param, caffe_pb2.TEST)
+        net = Net(param, caffe_pb2.TEST, dialect=dialect)
     for name, arrays in blobs.items():
         for blob, array in zip(net.params[name], arrays):
             if blob.shape != array.shape:

@@ -12,8 +12,7 @@ import torch
 
 from caffe import dialects
 from caffe.errors import InputError
-from caffe.formats import atomic, prototxt
-from caffe.importing import ops, tidy
+from caffe.importing import files, ops, tidy
 from caffe.importing.check import TOLERANCE, Checked, Judge, check, filled, layer_errors
 from caffe.importing.emitter import Emitter
 from caffe.importing.graph import Graph, Value
@@ -38,31 +37,13 @@ class Conversion:
     errors: dict[str, float] = field(default_factory=dict)
     """Each blob's error against the model's own value, over its largest value."""
 
-    def save(self, out: str | os.PathLike[str], *, force: bool = False) -> tuple[Path, Path]:
-        """Write OUT.prototxt and OUT.caffemodel (OUT may end in either); returns both paths.
+    def save(self, out: str | os.PathLike[str], *, v1: bool = False, force: bool = False) -> tuple[Path, ...]:
+        """Write OUT.prototxt and OUT.caffemodel (OUT may end in either), with ``v1`` in the form of 2014, too.
 
-        Raises InputError where a file is there already and not ``force``, FileAccessError.
+        Returns the paths. See :func:`caffe.importing.files.save`.
         """
-        files = free(out, force)
-        files[0].parent.mkdir(parents=True, exist_ok=True)
-        with atomic.replacing(files[1]) as weights, atomic.replacing(files[0]) as definition:
-            self.net.save(str(weights))
-            prototxt.write(definition, self.param)
-        return files
-
-
-def free(out: str | os.PathLike[str], force: bool = False) -> tuple[Path, Path]:
-    """The prototxt and the caffemodel that OUT means. Raises InputError where one is there and not ``force``."""
-    stem = Path(out)
-    if stem.suffix in (".prototxt", ".caffemodel"):
-        stem = stem.with_suffix("")
-    files = Path(f"{stem}.prototxt"), Path(f"{stem}.caffemodel")
-    for path in files:
-        if path.exists() and not force:
-            raise InputError(
-                f"{path} is there already", fix="Give another name, or force (--force) to replace it"
-            )
-    return files
+        arrays = {name: [blob.data for blob in blobs] for name, blobs in self.net.params.items()}
+        return files.save(out, self.param, arrays, dialects.load(self.dialect), v1=v1, force=force)
 
 
 def convert(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from caffe.errors import InputError
-from caffe.importing import conversion, onnx_front
+from caffe.importing import conversion, files, onnx_front
 from caffe.importing.conversion import Conversion
 from caffe.net.net import Net
 
@@ -33,7 +33,7 @@ def from_onnx(
     package's own reference. Raises MissingFileError, ParseError, MissingPackageError, InputError, NetError.
     """
     if out is not None:
-        conversion.free(out, force)
+        files.free(out, force)
     done = convert_onnx(
         path, shapes=shapes, outputs=outputs, dialect=dialect, fold=fold, runs=3 if check else 0
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from caffe.importing import conversion, torch_front
+from caffe.importing import conversion, files, torch_front
 from caffe.importing.conversion import Conversion
 from caffe.net.net import Net
 
@@ -38,7 +38,7 @@ def from_torch(
     parts, where the values differ; what writing files raises.
     """
     if out is not None:
-        conversion.free(out, force)
+        files.free(out, force)
     done = convert_torch(
         module,
         example_inputs,
