@@ -1,13 +1,12 @@
-"""Write docs/layers: a page for every layer type and an index.
+"""Write docs/layers, a page for every layer type and an index, and the tables in docs/forks.md.
 
-What a layer computes comes from its class's docstring, its parameters from the schema, the example from its
-first case in tests/layers/cases. With ``--check`` nothing is written; the exit status says whether the pages
-are current.
+What a layer computes comes from its class's docstring, its parameters from its ``reads`` and the schema, the fork
+from its ``origin``, the example from its first case in tests/layers/cases. With ``--check`` nothing is written;
+the exit status says whether the pages are current.
 """
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 import sys
@@ -19,14 +18,15 @@ from typing import Any
 from google.protobuf import text_format
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "docs" / "layers"
+DOCS = ROOT / "docs"
+BEGIN, END = "<!-- made by scripts/make_layer_docs.py -->\n", "<!-- end -->\n"
 sys.path[:0] = [str(ROOT / "tests" / "layers"), str(ROOT / "tests" / "support")]
 
 from harness import Case, layer_parameter, load_cases  # noqa: E402
 
 from caffe.layer import Count, Layer, bounds, describe  # noqa: E402
 from caffe.layer_factory import layer_class, layer_type_list  # noqa: E402
-from caffe.proto import caffe_pb2, field_use  # noqa: E402
+from caffe.proto import caffe_pb2, field_use, forks  # noqa: E402
 
 PURPOSES = {
     "data": "Where nets begin: databases, files, memory, inputs, made-up data",
@@ -39,8 +39,6 @@ PURPOSES = {
     "loss": "Losses",
     "detection": "Finding things: boxes, regions, proposals",
 }
-FORKS = 1000
-"""From this number on a field of a message is a fork's, which not every layer heeds."""
 _PART = re.compile(r"(?:^|(?<=[.;)] ))(bottom(?:, top)?|top|blobs|Differs from Caffe|Source): ", re.MULTILINE)
 
 
@@ -62,7 +60,8 @@ def pages() -> dict[str, str]:
             example = _example(texts[name], examples[name]) if name in examples else ""
             found[f"{name}.md"] = _page(name, cls, example)
     found["README.md"] = _index(builtin)
-    return found
+    pages = {f"layers/{name}": text for name, text in found.items()}
+    return pages | {"forks.md": _forks((DOCS / "forks.md").read_text(encoding="utf-8"), builtin)}
 
 
 def _folder(work: str, case: Case) -> Path:
@@ -87,6 +86,36 @@ def _index(classes: dict[str, type[Layer]]) -> str:
             lines.append(f"| [{name}]({name}.md) | {_cell(summary)} | {_cell(cls.origin)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _forks(text: str, classes: dict[str, type[Layer]]) -> str:
+    """The page of forks, with its table between the marks made anew."""
+    types: dict[str, list[str]] = {}
+    for name, cls in classes.items():
+        for fork in cls.origin.split(", "):
+            types.setdefault(fork, []).append(f"[{name}](layers/{name}.md)")
+    del types["BVLC"]
+    absent: dict[str, list[str]] = {}
+    for name, fork in forks.ABSENT_TYPES.items():
+        absent.setdefault(fork, []).append(name)
+    lines = ["| fork | layer types that are here | that are not |", "|---|---|---|"]
+    for fork in sorted({*types, *absent}, key=str.lower):
+        here, not_here = ", ".join(types.get(fork, [])), ", ".join(sorted(absent.get(fork, [])))
+        lines.append(f"| {fork} | {here} | {not_here} |")
+    lines += ["", "Fields of forks in BVLC's messages, and the types that compute by them:", ""]
+    lines += ["| message | fields | layer types |", "|---|---|---|"]
+    rows: dict[tuple[str, str], list[str]] = {}
+    for name, cls in classes.items():
+        for message in cls.reads:
+            inner = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[message].message_type
+            paths = [f"{message}.{field.name}" for field in inner.fields]
+            theirs = [p for p in paths if field_use.of_a_fork(p) and field_use.computes(cls.reads, p)]
+            if theirs:
+                listed = ", ".join(f"`{path.split('.')[1]}`" for path in theirs)
+                rows.setdefault((message, listed), []).append(f"[{name}](layers/{name}.md)")
+    lines += [f"| `{m}` | {f} | {', '.join(names)} |" for (m, f), names in sorted(rows.items())]
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1]
 
 
 def _folder_of(cls: type[Layer]) -> str:
@@ -168,64 +197,30 @@ def _cell(text: str) -> str:
 
 
 def _parameters(cls: type[Layer]) -> Iterator[str]:
-    """Tables of the parameter messages that the layer's code reads."""
-    code = "\n".join(_modules(cls))
-    used = [f for f in caffe_pb2.LayerParameter.DESCRIPTOR.fields if re.search(rf"\b{f.name}\b", code)]
-    used = [f for f in used if f.name.endswith("_param")]
-    if used:
+    """Tables of the parameter messages that the layer reads."""
+    if cls.reads:
         yield "## Parameters"
         yield ""
-    for field in used:
-        fields = {f"{field.name}.{f.name}": f for f in field.message_type.fields}
-        rows = [f for path, f in fields.items() if _computes(cls, path, f.number, _reads(code, f.name))]
-        others: dict[str, list[str]] = {}
-        for path, f in fields.items():
-            if f not in rows:
-                others.setdefault(field_use.fate(path), []).append(f"`{f.name}`")
-        yield f"`{field.name}` ({field.message_type.name})"
+    for name in cls.reads:
+        message = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[name].message_type
+        rows = [f for f in message.fields if field_use.computes(cls.reads, f"{name}.{f.name}")]
+        yield f"`{name}` ({message.name})"
         yield ""
         if rows:
             yield "| field | type | default | |"
             yield "|---|---|---|---|"
-            comments = {"engine": "chooses nothing here"} | _comments(field.message_type.name)
+            comments = _comments(message.name)
             for row in rows:
                 comment = _cell(comments.get(row.name, ""))
                 yield f"| `{row.name}` | {_type(row)} | {_default(row)} | {comment} |"
             yield ""
+        others: dict[str, list[str]] = {}
+        for f in message.fields:
+            if f not in rows:
+                others.setdefault(field_use.fate(f"{name}.{f.name}"), []).append(f"`{f.name}`")
         for fate, names in sorted(others.items(), reverse=True):
             yield f"Known, but {fate} for this layer: {', '.join(names)}."
             yield ""
-
-
-def _computes(cls: type[Layer], path: str, number: int, read: bool) -> bool:
-    """Whether the layer computes by a field."""
-    if field_use.fate(path) == "with a warning":
-        return False
-    known = field_use.READ.get(path)
-    if known is not None:
-        return cls.__name__ in known
-    return path not in field_use.UNREAD and (number < FORKS or read)
-
-
-def _reads(code: str, name: str) -> bool:
-    """Whether the code reads a field: ``p.name``, or by a string."""
-    return bool(re.search(rf"(?<!np)(?<!torch)(?<!runtime)\.{name}\b|[\"']{name}[\"']", code))
-
-
-def _modules(cls: type[Layer]) -> list[str]:
-    """The code of the layer's module, of its base classes, and of what these import from layers and data."""
-    found: dict[str, str] = {}
-    waiting = [c.__module__ for c in cls.__mro__]
-    while waiting:
-        name = waiting.pop()
-        path = ROOT / "src" / Path(*name.split(".")).with_suffix(".py")
-        if name in found or not name.startswith(("caffe.layers.", "caffe.data.")) or not path.exists():
-            continue
-        found[name] = path.read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(found[name])):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return list(found.values())
 
 
 def _repeated(field: Any) -> bool:
@@ -291,17 +286,18 @@ def _example(text: str, case: Case) -> str:
 def main() -> int:
     """Write the pages, or with ``--check`` compare them; returns the exit status."""
     wanted = pages()
-    present = {p.name: p.read_text(encoding="utf-8") for p in FOLDER.glob("*.md")}
+    paths = [DOCS / "forks.md", *(DOCS / "layers").glob("*.md")]
+    present = {p.relative_to(DOCS).as_posix(): p.read_text(encoding="utf-8") for p in paths}
     if "--check" in sys.argv[1:]:
         for name in sorted(set(wanted) | set(present)):
             if wanted.get(name) != present.get(name):
-                print(f"docs/layers/{name} is out of date: run scripts/make_layer_docs.py")
+                print(f"docs/{name} is out of date: run scripts/make_layer_docs.py")
         return int(wanted != present)
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    (DOCS / "layers").mkdir(parents=True, exist_ok=True)
     for name in set(present) - set(wanted):
-        (FOLDER / name).unlink()
+        (DOCS / name).unlink()
     for name, text in wanted.items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
+        (DOCS / name).write_text(text, encoding="utf-8")
     return 0
 
 

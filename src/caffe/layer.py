@@ -7,7 +7,7 @@ Python layers implement these four as in pycaffe; built-in layers derive from
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -51,7 +51,9 @@ class Layer:
     source: ClassVar[bool] = False
     """Whether the layer brings its own data (has no bottoms)."""
     origin: ClassVar[str] = "BVLC"
-    """The fork that a layer comes from."""
+    """The fork that a layer comes from, as :mod:`caffe.proto.forks` spells it; several with commas."""
+    reads: ClassVar[Mapping[str, str]] = {}
+    """What of LayerParameter the layer computes by: message → fields, as :mod:`caffe.proto.field_use` explains."""
 
     def __init__(self, param: caffe_pb2.LayerParameter) -> None:
         self.param = param

@@ -68,7 +68,7 @@ def layer_class(type_name: str) -> type[Layer]:
     found = _registered.get(type_name) or _builtin(type_name)
     if found is not None:
         return found
-    fork = forks.LAYER_TYPES.get(type_name)
+    fork = forks.ABSENT_TYPES.get(type_name)
     hint = close_names(type_name, layer_type_list())
     message = f"Unknown layer type '{type_name}'"
     if fork:
@@ -86,7 +86,7 @@ def create_layer(param: caffe_pb2.LayerParameter) -> Layer:
     """
     cls = layer_class(param.type)
     if param.type not in _registered and param.type not in _ANYTHING:
-        field_use.check_fields(param)
+        field_use.check_fields(param, cls.reads, readers)
     make = getattr(cls, "create", None)
     if make is not None:
         layer = make(param)
@@ -97,6 +97,15 @@ def create_layer(param: caffe_pb2.LayerParameter) -> Layer:
     if not isinstance(layer, Layer):
         raise LayerError(f"must be a caffe.Layer; got {layer!r}", layer=param.name, type=param.type)
     return layer
+
+
+def readers(path: str) -> list[str]:
+    """The built-in types that compute by a field, ``"message.field"``, in alphabetical order."""
+    return [
+        name
+        for name in layer_type_list()
+        if name not in _registered and field_use.computes(layer_class(name).reads, path)
+    ]
 
 
 def layer_type_list() -> list[str]:

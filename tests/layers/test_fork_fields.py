@@ -14,7 +14,7 @@ from harness import Case, build, make_layer
 
 import caffe
 from caffe.errors import CaffeWarning, LayerError, SolverError, WeightsError
-from caffe.layer_factory import layer_class, layer_type_list
+from caffe.layer_factory import layer_class, layer_type_list, readers
 from caffe.proto import caffe_pb2, field_use
 
 SOURCE = Path(caffe.__file__).parents[1]
@@ -54,38 +54,41 @@ def names_it(type_name: str, field: str) -> bool:
     return side in ("h", "w") and f'f"{stem}_{{' in source_of(type_name)
 
 
-def readers(message: str) -> list[str]:
-    return [t for t in layer_type_list() if t in BUILT_IN and names_it(t, message)]
-
-
 BUILT_IN = [t for t in layer_type_list() if layer_class(t).__module__.startswith("caffe.layers.")]
+
+
+READ = [(t, message) for t in BUILT_IN for message in layer_class(t).reads]
+NAMED = [
+    (t, message, word.removeprefix("-"))
+    for t, message in READ
+    for word in layer_class(t).reads[message].split()
+    if word != "*"
+]
+"""Fields that a type is said to compute by, or not, one by one."""
+
+
+@pytest.mark.parametrize(("type_name", "message"), READ)
+def test_a_type_reads_the_messages_it_is_said_to(type_name: str, message: str) -> None:
+    assert message in MESSAGES
+    assert names_it(type_name, message), f"{type_name} does not read {message}"
 
 
 @pytest.mark.parametrize("message", sorted(FORKS_OWN & set(MESSAGES)))
 def test_a_forks_message_is_read_field_by_field(message: str) -> None:
-    allowed = [t for t in BUILT_IN if field_use._reads(t, message)]
-    if message in field_use._HARMLESS_MESSAGES:
-        return
-    for t in allowed:
-        if t in ("XLU", "Split"):
-            continue
-        assert names_it(t, message), f"{t} does not read {message}"
-    for field in MESSAGES[message].fields if allowed else ():
-        path = f"{message}.{field.name}"
-        if field_use.harmless(path) or path in field_use.UNREAD or path in field_use._RANDOM:
-            continue
-        if message == "deformable_convolution_param" and field.number >= 1000 and path not in field_use.READ:
-            continue  # convolution_param's fields, by another name
-        assert any(names_it(t, field.name) for t in allowed), f"nobody reads {path}"
+    for field in MESSAGES[message].fields:
+        for t in readers(f"{message}.{field.name}"):
+            if t != "DeformableConvolution":  # convolution_param's fields, by another name
+                assert names_it(t, field.name), f"{t} does not read {message}.{field.name}"
 
 
-@pytest.mark.parametrize("path", sorted(field_use.READ))
-def test_what_is_said_to_be_read_is(path: str) -> None:
-    for t in field_use.READ[path]:
-        assert names_it(t, path.split(".")[1]), f"{t} does not read {path}"
+@pytest.mark.parametrize(("type_name", "message", "field"), NAMED)
+def test_named_fields_exist_and_are_read(type_name: str, message: str, field: str) -> None:
+    assert field in MESSAGES[message].fields_by_name
+    if field_use.computes(layer_class(type_name).reads, f"{message}.{field}"):
+        assert names_it(type_name, field), f"{type_name} does not read {message}.{field}"
 
 
-@pytest.mark.parametrize("path", sorted(field_use.UNREAD | field_use._RANDOM | field_use._MORE_HARMLESS))
+@pytest.mark.parametrize("path", sorted(field_use._RANDOM | field_use._MORE_HARMLESS))
 def test_listed_fields_exist(path: str) -> None:
     message, field = path.split(".")
     assert field in MESSAGES[message].fields_by_name
@@ -158,7 +161,7 @@ def test_random_changes_of_training_data_are_warned_of(field: str) -> None:
     text_format.Parse(field, param.transform_param)
     name = field.split(":")[0].split()[-1]
     with pytest.warns(CaffeWarning, match=rf"layer 'data' \(Data\).*{name}' is a fork's"):
-        field_use.check_fields(param)
+        field_use.check_fields(param, layer_class(param.type).reads, readers)
 
 
 def test_the_error_names_file_and_line(tmp_path: Path) -> None:

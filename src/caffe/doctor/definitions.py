@@ -11,7 +11,7 @@ from typing import Any
 from caffe.doctor.finding import NOTE, PROBLEM, Finding, of_error
 from caffe.errors import CaffeError
 from caffe.formats import prototxt
-from caffe.proto import caffe_pb2, forks
+from caffe.proto import caffe_pb2
 
 _NET = re.compile(r"^[ \t]*(layers?|input|input_dim|input_shape)\s*[:{]", re.MULTILINE)
 
@@ -72,13 +72,12 @@ def _check_layer(file: str, line: int, layer: caffe_pb2.LayerParameter) -> Itera
     from caffe.layer_factory import layer_class
 
     try:
-        layer_class(layer.type)
+        origin = layer_class(layer.type).origin
     except CaffeError as error:
         yield of_error(error.located(layer=layer.name), file, line)
     else:
-        fork = forks.LAYER_TYPES.get(layer.type)
-        if fork:
-            yield Finding(file, line, NOTE, f"{layer.type} is a layer of {fork}; it works here")
+        if origin != "BVLC":
+            yield Finding(file, line, NOTE, f"{layer.type} is a layer of {origin}; it works here")
     if layer.type == "Python":
         yield from _check_module(file, line, layer)
     for param, field in _FILES:

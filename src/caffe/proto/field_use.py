@@ -1,15 +1,20 @@
-"""Which layers compute by which fields of the forks: a field that nothing computes by must not pass in silence.
+"""Which fields a layer computes by: a fork's field that nothing computes by must not pass in silence.
 
 The schema holds every fork's fields, so that their files can be read. BVLC's own fields are as free as in the
 original, which ignores a message that is none of a layer's business; a fork's field that would change the
 numbers, and does not here, is an error. Fields of messages are told apart by number: below 1000 (200 in
 LayerParameter) they are BVLC's and SSD's own, from there on other forks'; from 2000 on they are ours.
+
+Each layer class says in ``reads`` what it computes by: the messages of LayerParameter, and for each the names of
+fields. ``*`` stands for a message's own fields that change something: all of a fork's message, those of a BVLC
+message that are not forks'. ``-name`` takes one out of them. So ``{"pooling_param": "* ceil_mode"}`` is Pooling
+with one fork's field, ``{"prior_box_param": "* -density"}`` PriorBox without one of its own.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
@@ -22,69 +27,11 @@ def _names(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-_CONVOLUTIONS = "Convolution Deconvolution ConvolutionDepthwise DepthwiseConvolution"
-_LOSSES = (
-    "CTCLoss CenterLoss ContrastiveLoss CtcLoss DetectionGroupLoss DiceCoefLoss EuclideanLoss FocalLoss HingeLoss "
-    "InfogainLoss L1Loss MultinomialLogisticLoss SigmoidCrossEntropyLoss SmoothL1LossOHEM SoftmaxWithLoss "
-    "SoftmaxWithLossOHEM TripletLoss WarpCTCLoss"
-)
-_CASCADE = "BboxAccuracy BoxGroupOutput DecodeBBox DetectionGroupAccuracy DetectionGroupLoss FrcnnOutput ProposalTarget"
-
-# Forks' messages by the types that read them, where that is not the one type of the same name.
-_MESSAGES = {
-    "bbox_reg_param": _CASCADE,
-    "correlation_param": "Correlation Correlation1D",
-    "ctc_loss_param": "CTCLoss CtcLoss",
-    "ctc_param": "CTCGreedyDecoder WarpCTCLoss",
-    "deformable_convolution_param": "DeformableConvolution",
-    "depth_to_space_param": "DepthToSpace SpaceToDepth",
-    "detection_group_accuracy_param": "DetectionGroupAccuracy DetectionGroupLoss",
-    "filter_param": "Filter",
-    "focal_loss_param": "FocalLoss MultiBoxFocalLoss",
-    "gather_param": "",  # Synopsys' Gather, not yjxiong's
-    "largemargin_inner_product_param": "LargeMarginInnerProduct",
-    "lstm_param": "LSTM Lstm",
-    "lstm_unit_param": "",
-    "margin_inner_product_param": "MarginInnerProduct LargeMarginInnerProduct",
-    "multibox_loss_param": "MultiBoxLoss MultiBoxFocalLoss",
-    "norm_param": "Normalize",
-    "roi_pooling_param": "ROIPooling ROIAlign",
-    "smoothl1_param": "SmoothL1Loss",
-    "xlu_param": "",  # XLU's fields are relu_param's
-}
 # Messages of a layer's bookkeeping: they change no numbers wherever they are.
 _HARMLESS_MESSAGES = _names(
     "quantization_param split_param multinode mn_activation_param mn_grad_compress_param qcodeconfig "
     "trt_param lstm_debug_param"
 )
-
-# Forks' fields in messages of many forks, by the types that read them.
-_FIELDS = {
-    "batch_norm_param": ("BatchNorm", "scale_bias scale_filler bias_filler relu add_eps_before_sqrt"),
-    "convolution_param": (
-        _CONVOLUTIONS,
-        "pad_type pad_l pad_r pad_t pad_b relu negative_slope hole hole_h hole_w",
-    ),
-    "dropout_param": ("Dropout", "scale_train sample_weights_test"),
-    "eltwise_param": ("Eltwise", "axis"),
-    "image_data_param": ("ImageData", "num_labels label_dim label_size"),
-    "mvn_param": ("MVN", "add_eps_before_sqrt"),
-    "pooling_param": ("Pooling", "ceil_mode pad_type pad_l pad_r pad_t pad_b avg_include_pad"),
-    "relu_param": ("ReLU XLU", "relu6 maximum minimum"),
-    "reshape_param": ("Reshape", "pixelshuffler"),
-}
-_MORE_FIELDS = {
-    "loss_param.pre_fixed_normalizer": _LOSSES,
-    "loss_param.weight_by_label_freqs": "SoftmaxWithLoss",
-    "loss_param.class_weighting": "SoftmaxWithLoss",
-    "loss_param.label_smoothing": "SoftmaxWithLoss",
-    "softmax_param.normalize_type": "Normalize",
-    "convolution_param.hole": "Im2col",
-    "convolution_param.hole_h": "Im2col",
-    "convolution_param.hole_w": "Im2col",
-    "convolution_param.deformable_group": "DeformableConvolution",
-    "deformable_convolution_param.deformable_group": "DeformableConvolution",
-}
 
 # How something is computed, stored or shown, not what.
 _HARMLESS = _names(
@@ -99,6 +46,8 @@ _MORE_HARMLESS = frozenset(
         "batch_norm_param.bias_term",
         "batch_norm_param.filler",
         "correlation_param.do_abs",  # read and never used
+        "bbox_reg_param.cls_aware",  # the same message is given to layers that move all classes alike
+        "loss_param.pre_fixed_normalizer",  # of PRE_FIXED, for losses that normalize
         "transform_param.random_seed",
         "transform_param.forward_rng",
         "transform_param.num_labels",
@@ -192,33 +141,7 @@ _RANDOM = frozenset(
     )
 )
 
-# Fields below 1000 of forks' own messages that nothing here computes by.
-_UNREAD = {
-    "ctc_param": "threshold",
-    "dice_coef_loss_param": "contour_size contour_amplitude",
-    "deformable_convolution_param": "axis",
-    "eval_detection_param": "sqrt constriant",
-    "focal_loss_param": "beta",
-    "inner_distance_param": "update_center_only",
-    "multibox_loss_param": "objectness_score",
-    "norm_param": "fix_gradient bp_norm",
-    "normalize_param": "fix_gradient",
-    "prior_box_param": "fixed_size fixed_ratio density",
-    "relu6_param": "relu6 maximum minimum saturate",
-    "video_data_param": (
-        "new_length new_height new_width num_segments modality name_pattern root_folder encoded grayscale "
-        "rand_skip shuffle"
-    ),
-    "yolo_detection_output_param": "coords",
-    "yolov3_param": "use_focal_loss",
-}
-# The same for single types of those that read the message.
-_UNREAD_BY = {
-    "MultiBoxFocalLoss": "focal_loss_param.type",
-    "ROIPooling": "roi_pooling_param.pad_ratio",
-}
-
-# The same within messages of fields: fillers', and of transform_param.
+# Fields within messages of fields that nothing here computes by: fillers', and of transform_param.
 _UNREAD_INSIDE = ("filler.diag_val", "filler.alpha", "filler.file")
 _RANDOM_INSIDE = ("distort_param.exposure_lower", "distort_param.exposure_upper", "resize_param.jitter")
 
@@ -239,26 +162,14 @@ _FIXES = {
 }
 
 
-def _by_type() -> dict[str, frozenset[str]]:
-    found: dict[str, set[str]] = {}
-    for message, (types, names) in _FIELDS.items():
-        for name in names.split():
-            found.setdefault(f"{message}.{name}", set()).update(types.split())
-    for path, types in _MORE_FIELDS.items():
-        found.setdefault(path, set()).update(types.split())
-    return {path: frozenset(types) for path, types in found.items()}
-
-
-READ = _by_type()
-"""Path of a fork's field in a message of many forks → the layer types that compute by it."""
-UNREAD = frozenset(f"{message}.{name}" for message, names in _UNREAD.items() for name in names.split())
-"""Fields of forks' own messages that nothing here computes by."""
-
-
-def readers(message: str) -> frozenset[str] | None:
-    """The layer types that read a fork's message; None: the one type of that name."""
-    types = _MESSAGES.get(message)
-    return None if types is None else frozenset(types.split())
+def computes(reads: Mapping[str, str], path: str) -> bool:
+    """Whether a layer with these ``reads`` computes by a field, ``"message.field"``."""
+    message, name = path.split(".")
+    words = reads.get(message, "").split()
+    if "*" not in words:
+        return name in words
+    apart = harmless(path) or path in _RANDOM or of_a_fork(path) or f"-{name}" in words
+    return name in words or not apart
 
 
 def harmless(path: str) -> bool:
@@ -267,16 +178,19 @@ def harmless(path: str) -> bool:
 
 
 def fate(path: str) -> str:
-    """What becomes of a fork's field on layers that do not compute by it, in words."""
-    if harmless(path):
+    """What becomes of a field on layers that do not compute by it, in words."""
+    if harmless(path) or not (of_a_fork(path) or message_field(path).number >= 200):
         return "without effect"
     return "with a warning" if path in _RANDOM else "an error"
 
 
-def check_fields(param: caffe_pb2.LayerParameter) -> None:
+def check_fields(
+    param: caffe_pb2.LayerParameter, reads: Mapping[str, str], readers: Callable[[str], Sequence[str]]
+) -> None:
     """Raise LayerError where a layer's parameters hold a fork's field that its type does not compute by.
 
-    Random changes of training data that are not made are warned of (CaffeWarning).
+    ``reads`` is the type's, ``readers`` gives the types that compute by a field. Random changes of training data
+    that are not made are warned of (CaffeWarning).
     """
     for spec in param.param:
         for path, inner in _changed("param", spec):
@@ -286,7 +200,7 @@ def check_fields(param: caffe_pb2.LayerParameter) -> None:
         name = field.name
         if field.message_type is None or not name.endswith("_param"):
             continue
-        if field.number >= 200 and not _reads(param.type, name):
+        if field.number >= 200 and name not in reads:
             if name in _HARMLESS_MESSAGES:
                 continue
             raise _error(param, name, f"is not read by layers of type {param.type}")
@@ -298,13 +212,13 @@ def check_fields(param: caffe_pb2.LayerParameter) -> None:
                     _warn(param, part, wanted)
             if path in _RANDOM:
                 _warn(param, path, inner)
-            elif path == _UNREAD_BY.get(param.type) or path in UNREAD:
-                raise _error(param, path, "is not computed by here", inner)
-            elif path in READ and param.type not in READ[path]:
-                types = " and ".join(sorted(READ[path])) if len(READ[path]) < 6 else "other types"
-                raise _error(param, path, f"is for layers of type {types}, not {param.type}", inner)
-            elif path not in READ and _is_of_a_fork(path):
-                raise _error(param, path, "is not computed by here", inner)
+            elif (field.number >= 200 or of_a_fork(path)) and not computes(reads, path):
+                types = readers(path)
+                what = "is not computed by here"
+                if types:
+                    names = " and ".join(types) if len(types) < 6 else "other types"
+                    what = f"is for layers of type {names}, not {param.type}"
+                raise _error(param, path, what, inner)
 
 
 def check_solver(param: caffe_pb2.SolverParameter) -> None:
@@ -317,13 +231,6 @@ def check_solver(param: caffe_pb2.SolverParameter) -> None:
                 field=name,
                 fix="Remove it, if training is to go without",
             )
-
-
-def _reads(type_name: str, message: str) -> bool:
-    types = readers(message)
-    if types is not None:
-        return type_name in types
-    return message.removesuffix("_param").replace("_", "") == type_name.lower()
 
 
 def _changed(message: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -356,12 +263,16 @@ def _warn(param: caffe_pb2.LayerParameter, path: str, value: Any) -> None:
     )
 
 
-def _is_of_a_fork(path: str) -> bool:
+def of_a_fork(path: str) -> bool:
     """Whether a field of a BVLC message is not BVLC's."""
-    message, name = path.split(".")
-    field = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[message]
-    inner = field.message_type
-    return field.number < 200 and inner is not None and 1000 <= inner.fields_by_name[name].number < 2000
+    field = message_field(path)
+    number: int = field.message_type.fields_by_name[path.split(".")[1]].number
+    return field.number < 200 and 1000 <= number < 2000
+
+
+def message_field(path: str) -> Any:
+    """The field of LayerParameter that holds the field at ``path``, as its descriptor."""
+    return caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[path.split(".")[0]]
 
 
 def _error(param: caffe_pb2.LayerParameter, path: str, what: str, value: Any = None) -> LayerError:

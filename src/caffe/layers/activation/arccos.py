@@ -14,7 +14,7 @@ class Arccos(TensorLayer):
     Differs from Caffe: nothing known. Source: happynear/caffe-windows.
     """
 
-    origin = "happynear/caffe-windows"
+    origin = "caffe-windows (happynear/caffe-windows)"
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         return torch.acos(x)

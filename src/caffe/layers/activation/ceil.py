@@ -14,7 +14,7 @@ class Ceil(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
     differentiable = False
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:

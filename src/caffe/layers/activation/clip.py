@@ -15,6 +15,8 @@ class Clip(TensorLayer):
     Differs from Caffe: min above max is an error. Source: BVLC ``Clip``.
     """
 
+    reads = {"clip_param": "*"}
+
     def check(self, shape: Shape) -> None:
         p = self.param.clip_param
         for field in ("min", "max"):

@@ -28,7 +28,7 @@ class Cosine(TensorLayer):
     Differs from Caffe: nothing known. Source: happynear/caffe-windows.
     """
 
-    origin = "happynear/caffe-windows"
+    origin = "caffe-windows (happynear/caffe-windows)"
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = _Cosine.apply(x)  # type: ignore[no-untyped-call]

@@ -23,6 +23,7 @@ class Dropout(TensorLayer):
     """
 
     keeps_shape = True
+    reads = {"dropout_param": "* scale_train sample_weights_test"}
 
     def check(self, shape: Shape) -> None:
         ratio = self.param.dropout_param.dropout_ratio

@@ -16,6 +16,7 @@ class ELU(TensorLayer):
     """
 
     keeps_shape = True
+    reads = {"elu_param": "*"}
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         return F.elu(x, self.param.elu_param.alpha)

@@ -17,6 +17,8 @@ class Exp(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``Exp``.
     """
 
+    reads = {"exp_param": "*"}
+
     def check(self, shape: Shape) -> None:
         base = self.param.exp_param.base
         if base != -1 and not 0 < base < math.inf:

@@ -15,7 +15,8 @@ class HardSigmoid(TensorLayer):
     """
 
     keeps_shape = True
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"hard_sigmoid_param": "*"}
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         p = self.param.hard_sigmoid_param

@@ -15,7 +15,7 @@ class HardSwish(TensorLayer):
     """
 
     keeps_shape = True
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         return x * (x / 6 + 0.5).clamp(0, 1)

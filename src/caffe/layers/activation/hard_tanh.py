@@ -14,7 +14,7 @@ class HardTanH(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there).
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         return x.clamp(-1, 1)

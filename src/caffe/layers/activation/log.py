@@ -17,6 +17,8 @@ class Log(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``Log``.
     """
 
+    reads = {"log_param": "*"}
+
     def check(self, shape: Shape) -> None:
         base = self.param.log_param.base
         if base != -1 and (not 0 < base < math.inf or base == 1):

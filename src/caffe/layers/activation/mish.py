@@ -15,7 +15,7 @@ class Mish(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there); Misra 2019.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         return F.mish(x)

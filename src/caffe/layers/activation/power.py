@@ -19,6 +19,7 @@ class Power(TensorLayer):
     """
 
     keeps_shape = True
+    reads = {"power_param": "*"}
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         p = self.param.power_param

@@ -19,6 +19,7 @@ class PReLU(TensorLayer):
     """
 
     keeps_shape = True
+    reads = {"prelu_param": "*"}
 
     def check(self, shape: Shape) -> None:
         if len(shape) < 2:

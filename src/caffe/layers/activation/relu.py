@@ -24,6 +24,7 @@ class ReLU(TensorLayer):
     keeps_shape = True
     num_bottoms = (1, 2)
     no_gradient = (1,)
+    reads = {"relu_param": "* relu6 maximum minimum"}
 
     plain: bool
     """Whether it is max(x, 0) and nothing else."""

@@ -16,7 +16,8 @@ class ReLU6(TensorLayer):
     ``ReLU6``.
     """
 
-    origin = "jolibrain/caffe, eric612/MobileNet-YOLO"
+    origin = "jolibrain/caffe, MobileNet-YOLO (eric612/MobileNet-YOLO)"
+    reads = {"relu6_param": "negative_slope"}
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         slope = self.param.relu6_param.negative_slope

@@ -14,7 +14,8 @@ class SeLU(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe; Klambauer et al. 2017.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"selu_param": "*"}
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         p = self.param.selu_param

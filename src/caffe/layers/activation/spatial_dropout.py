@@ -19,6 +19,7 @@ class SpatialDropout(TensorLayer):
     """
 
     origin = "intel/caffe"
+    reads = {"spatial_dropout_param": "*"}
 
     def check(self, shape: Shape) -> None:
         ratio = self.param.spatial_dropout_param.dropout_ratio

@@ -16,6 +16,7 @@ class Swish(TensorLayer):
     """
 
     keeps_shape = True
+    reads = {"swish_param": "*"}
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         beta = self.param.swish_param.beta

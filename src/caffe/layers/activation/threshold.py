@@ -15,6 +15,7 @@ class Threshold(TensorLayer):
     """
 
     differentiable = False
+    reads = {"threshold_param": "*"}
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         return (x > self.param.threshold_param.threshold).to(x.dtype)

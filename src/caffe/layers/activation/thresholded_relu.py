@@ -14,7 +14,8 @@ class ThresholdedReLU(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there); Konda et al. 2014.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"thresholded_relu_param": "*"}
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         return torch.where(x > self.param.thresholded_relu_param.alpha, x, torch.zeros_like(x))

@@ -12,4 +12,4 @@ class XLU(ReLU):
     Differs from Caffe: nothing known. Source: synopsys-caffe.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"

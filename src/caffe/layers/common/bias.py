@@ -22,6 +22,7 @@ class Bias(TensorLayer):
     """
 
     num_bottoms = (1, 2)
+    reads = {"bias_param": "*"}
 
     _trailing: int  # axes of x behind those of b
 

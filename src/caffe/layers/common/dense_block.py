@@ -22,7 +22,8 @@ class DenseBlock(TensorLayer):
     al. 2017.
     """
 
-    origin = "Tongcheng/caffe"
+    origin = "DenseNet in one layer (Tongcheng/caffe)"
+    reads = {"denseblock_param": "*"}
     in_place = False
 
     def check(self, shape: Shape) -> None:

@@ -20,6 +20,7 @@ class Embed(TensorLayer):
 
     no_gradient = (0,)
     in_place = False
+    reads = {"embed_param": "*"}
 
     def check(self, shape: Shape) -> None:
         p = self.param.embed_param

@@ -27,7 +27,8 @@ class InnerDistance(TensorLayer):
 
     num_bottoms = (1, 3)
     in_place = False
-    origin = "happynear/caffe-windows"
+    origin = "caffe-windows (happynear/caffe-windows)"
+    reads = {"inner_distance_param": "* -update_center_only"}
 
     def check(self, x: Shape, *given: Shape) -> None:
         p = self.param.inner_distance_param

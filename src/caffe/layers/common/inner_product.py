@@ -21,6 +21,8 @@ class InnerProduct(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``InnerProduct``.
     """
 
+    reads = {"inner_product_param": "*"}
+
     def check(self, shape: Shape) -> None:
         p = self.param.inner_product_param
         axis = self.axis(p.axis, shape)

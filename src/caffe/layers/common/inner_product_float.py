@@ -21,7 +21,7 @@ class InnerProductFloat(InnerProduct):
     """
 
     full_precision = True
-    origin = "ICT-CHASE/On-accelerator-training"
+    origin = "On-accelerator training (ICT-CHASE/On-accelerator-training)"
 
     formats: Formats
 

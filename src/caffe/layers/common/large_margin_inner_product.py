@@ -27,7 +27,8 @@ class LargeMarginInnerProduct(TensorLayer):
     num_bottoms = 2
     num_tops = (1, 2)
     no_gradient = (1,)
-    origin = "wy1iu/LargeMargin_Softmax_Loss"
+    origin = "L-Softmax (wy1iu/LargeMargin_Softmax_Loss)"
+    reads = {"largemargin_inner_product_param": "*"}
 
     def __init__(self, param: caffe_pb2.LayerParameter) -> None:
         super().__init__(param)

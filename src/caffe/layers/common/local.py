@@ -21,7 +21,8 @@ class Local(TensorLayer):
     Source: happynear/caffe-windows; Taigman et al. 2014.
     """
 
-    origin = "happynear/caffe-windows"
+    origin = "caffe-windows (happynear/caffe-windows)"
+    reads = {"local_param": "*"}
     in_place = False
 
     def _size(self, shape: Shape) -> tuple[int, int]:

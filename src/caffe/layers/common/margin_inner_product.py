@@ -33,7 +33,8 @@ class MarginInnerProduct(TensorLayer):
     num_bottoms = 2
     num_tops = (1, 2)
     no_gradient = (1,)
-    origin = "wy1iu/sphereface"
+    origin = "SphereFace (wy1iu/sphereface)"
+    reads = {"margin_inner_product_param": "*"}
 
     def __init__(self, param: caffe_pb2.LayerParameter) -> None:
         super().__init__(param)

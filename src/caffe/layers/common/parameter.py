@@ -16,6 +16,7 @@ class Parameter(TensorLayer):
     """
 
     num_bottoms = 0
+    reads = {"parameter_param": "*"}
 
     def declare(self) -> list[BlobSpec]:
         shape: Shape = tuple(self.param.parameter_param.shape.dim)

@@ -41,6 +41,8 @@ class Python(UserLayer):
     Source: BVLC ``Python``.
     """
 
+    reads = {"python_param": "*"}
+
     @classmethod
     def create(cls, param: caffe_pb2.LayerParameter) -> Layer:
         """The layer for its parameters. Raises LayerError where module or class do not exist."""

@@ -24,6 +24,7 @@ class Scale(TensorLayer):
 
     keeps_shape = True
     num_bottoms = (1, 2)
+    reads = {"scale_param": "*"}
 
     _trailing: int  # axes of x behind those of s
 

@@ -26,7 +26,12 @@ class AnnotatedData(PrefetchingLayer):
     Source: weiliu89/caffe (SSD) ``AnnotatedData``; Liu et al. 2016.
     """
 
-    origin = "weiliu89/caffe (SSD)"
+    origin = "SSD (weiliu89/caffe)"
+    reads = {
+        "transform_param": "*",
+        "data_param": "source batch_size backend prefetch skip_damaged",
+        "annotated_data_param": "*",
+    }
     num_tops = (1, 2)
 
     def open(self) -> tuple[BatchSource, list[tuple[int, ...]]]:

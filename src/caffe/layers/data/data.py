@@ -31,6 +31,10 @@ class Data(PrefetchingLayer):
     """
 
     num_tops = (1, 2)
+    reads = {
+        "transform_param": "*",
+        "data_param": "source batch_size rand_skip backend force_encoded_color prefetch skip_damaged",
+    }
 
     def open(self) -> tuple[BatchSource, list[tuple[int, ...]]]:
         param = self.param.data_param

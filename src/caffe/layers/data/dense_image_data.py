@@ -24,7 +24,8 @@ class DenseImageData(PrefetchingLayer):
     """
 
     num_tops = 2
-    origin = "alexgkendall/caffe-segnet"
+    origin = "SegNet (alexgkendall/caffe-segnet)"
+    reads = {"transform_param": "*", "data_param": "prefetch", "dense_image_data_param": "*"}
 
     def _transformation(self) -> caffe_pb2.TransformationParameter:
         param, own = caffe_pb2.TransformationParameter(), self.param.dense_image_data_param

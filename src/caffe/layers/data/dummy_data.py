@@ -23,6 +23,7 @@ class DummyData(Layer):
     num_bottoms = 0
     num_tops = (1, None)
     source = True
+    reads = {"dummy_data_param": "*"}
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         for blob, shape in zip(top, self._shapes()):

@@ -22,6 +22,7 @@ class HDF5Data(PrefetchingLayer):
     """
 
     num_tops = (1, None)
+    reads = {"data_param": "prefetch", "hdf5_data_param": "*"}
 
     def open(self) -> tuple[BatchSource, list[tuple[int, ...]]]:
         param = self.param.hdf5_data_param

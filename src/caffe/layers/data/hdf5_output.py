@@ -26,6 +26,7 @@ class HDF5Output(Layer):
     num_bottoms = 2
     num_tops = 0
     _started = False
+    reads = {"hdf5_output_param": "*"}
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         if not self.param.hdf5_output_param.file_name:

@@ -28,6 +28,14 @@ class ImageData(PrefetchingLayer):
     """
 
     num_tops = (1, 2)
+    reads = {
+        "transform_param": "*",
+        "data_param": "prefetch",
+        "image_data_param": (
+            "source batch_size rand_skip shuffle new_height new_width is_color root_folder "
+            "num_labels label_dim label_size skip_damaged label_count"
+        ),
+    }
 
     def open(self) -> tuple[BatchSource, list[tuple[int, ...]]]:
         param = self.param.image_data_param

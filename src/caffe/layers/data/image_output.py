@@ -22,7 +22,7 @@ class ImageOutput(Layer):
 
     num_bottoms = 2
     num_tops = 0
-    origin = "ICT-CHASE/On-accelerator-training"
+    origin = "On-accelerator training (ICT-CHASE/On-accelerator-training)"
     folder = Path("image_out")
     """Where the files go; a script may choose another."""
     _iteration = 0

@@ -21,6 +21,7 @@ class Input(Layer):
     num_bottoms = 0
     num_tops = (1, None)
     source = True
+    reads = {"input_param": "*"}
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         shapes = self.param.input_param.shape

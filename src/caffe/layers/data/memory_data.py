@@ -35,6 +35,7 @@ class MemoryData(Layer):
     num_bottoms = 0
     num_tops = 2
     source = True
+    reads = {"transform_param": "*", "memory_data_param": "*"}
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         param = self.param.memory_data_param

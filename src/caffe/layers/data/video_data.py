@@ -21,7 +21,12 @@ class VideoData(PrefetchingLayer):
     Source: weiliu89/caffe (SSD) ``VideoData``.
     """
 
-    origin = "weiliu89/caffe (SSD)"
+    origin = "SSD (weiliu89/caffe)"
+    reads = {
+        "transform_param": "*",
+        "data_param": "batch_size prefetch",
+        "video_data_param": "video_type device_id video_file skip_frames source batch_size",
+    }
     num_tops = (1, 2)
 
     def open(self) -> tuple[BatchSource, list[tuple[int, ...]]]:

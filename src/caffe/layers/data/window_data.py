@@ -28,6 +28,11 @@ class WindowData(PrefetchingLayer):
     """
 
     num_tops = 2
+    reads = {
+        "transform_param": "scale mirror crop_size mean_file mean_value",
+        "data_param": "prefetch",
+        "window_data_param": "*",
+    }
 
     def open(self) -> tuple[BatchSource, list[tuple[int, ...]]]:
         param, transform = self.param.window_data_param, self.param.transform_param

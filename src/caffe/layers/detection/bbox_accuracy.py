@@ -26,7 +26,8 @@ class BboxAccuracy(TensorLayer):
     num_tops = (1, 2)
     no_gradient = (0, 1, 2)
     differentiable = False
-    origin = "zhaoweicai/cascade-rcnn"
+    origin = "Cascade R-CNN (zhaoweicai/cascade-rcnn)"
+    reads = {"bbox_reg_param": "* cls_aware"}
 
     def check(self, offsets: Shape, rois: Shape, truth: Shape) -> None:
         self.mean, self.std = read_normalization(self)

@@ -24,7 +24,8 @@ class BoxAnnotatorOHEM(TensorLayer):
     num_tops = 2
     no_gradient = (0, 1, 2, 3)
     differentiable = False
-    origin = "daijifeng001/caffe-rfcn"
+    origin = "R-FCN (daijifeng001/caffe-rfcn)"
+    reads = {"box_annotator_ohem_param": "*"}
 
     def check(self, rois: Shape, loss: Shape, labels: Shape, weights: Shape) -> None:
         if self.param.box_annotator_ohem_param.roi_per_img < 1:

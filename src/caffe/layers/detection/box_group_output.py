@@ -30,7 +30,8 @@ class BoxGroupOutput(TensorLayer):
     num_bottoms = (2, None)
     num_tops = (1, 2)
     differentiable = False
-    origin = "zhaoweicai/cascade-rcnn"
+    origin = "Cascade R-CNN (zhaoweicai/cascade-rcnn)"
+    reads = {"bbox_reg_param": "*", "box_group_output_param": "*"}
 
     def check(self, *shapes: Shape) -> None:
         p = self.param.box_group_output_param

@@ -29,7 +29,8 @@ class DecodeBBox(TensorLayer):
     num_bottoms = (2, 3)
     zero_gradient = (0, 1, 2)
     differentiable = False
-    origin = "zhaoweicai/cascade-rcnn"
+    origin = "Cascade R-CNN (zhaoweicai/cascade-rcnn)"
+    reads = {"bbox_reg_param": "*"}
 
     def check(self, offsets: Shape, rois: Shape, truth: Shape | None = None) -> None:
         self.mean, self.std = read_normalization(self)

@@ -29,7 +29,8 @@ class DetectionEvaluate(TensorLayer):
     Differs from Caffe: nothing known. Source: weiliu89/caffe (SSD) ``DetectionEvaluate``.
     """
 
-    origin = "weiliu89/caffe (SSD)"
+    origin = "SSD (weiliu89/caffe)"
+    reads = {"detection_evaluate_param": "*"}
     num_bottoms = 2
     differentiable = False
     in_place = False

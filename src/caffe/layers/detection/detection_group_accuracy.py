@@ -26,7 +26,8 @@ class DetectionGroupAccuracy(TensorLayer):
     num_tops = (1, 2)
     no_gradient = (0, 1, 2)
     differentiable = False
-    origin = "zhaoweicai/cascade-rcnn"
+    origin = "Cascade R-CNN (zhaoweicai/cascade-rcnn)"
+    reads = {"loss_param": "ignore_label", "bbox_reg_param": "*", "detection_group_accuracy_param": "*"}
 
     def check(self, scores: Shape, offsets: Shape, truth: Shape) -> None:
         p = self.param.detection_group_accuracy_param

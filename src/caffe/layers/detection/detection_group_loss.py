@@ -34,7 +34,8 @@ class DetectionGroupLoss(LossLayer):
 
     num_bottoms = 3
     no_gradient = (2,)
-    origin = "zhaoweicai/cascade-rcnn"
+    origin = "Cascade R-CNN (zhaoweicai/cascade-rcnn)"
+    reads = {"loss_param": "ignore_label", "bbox_reg_param": "*", "detection_group_loss_param": "*"}
 
     def check(self, scores: Shape, offsets: Shape, truth: Shape) -> None:
         p = self.param.detection_group_loss_param

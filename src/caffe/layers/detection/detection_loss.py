@@ -28,7 +28,8 @@ class DetectionLoss(LossLayer):
     Source: yeahkun/caffe-yolo ``DetectionLoss``; Redmon et al. 2016.
     """
 
-    origin = "yeahkun/caffe-yolo"
+    origin = "YOLO v1 (yeahkun/caffe-yolo)"
+    reads = {"detection_loss_param": "*"}
 
     def check(self, predictions: Shape, annotations: Shape) -> None:
         p = self.param.detection_loss_param

@@ -34,7 +34,8 @@ class DetectionOutput(TensorLayer):
     Source: weiliu89/caffe (SSD) ``DetectionOutput``, Liu et al. 2016; sfzhang15/RefineDet, Synopsys.
     """
 
-    origin = "weiliu89/caffe (SSD)"
+    origin = "SSD (weiliu89/caffe)"
+    reads = {"detection_output_param": "* -clip"}
     num_bottoms = (3, None)
     differentiable = False
     in_place = False

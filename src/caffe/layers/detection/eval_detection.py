@@ -33,6 +33,7 @@ class EvalDetection(TensorLayer):
     no_gradient = (0, 1, 2)
     differentiable = False
     origin = "intel/caffe"
+    reads = {"eval_detection_param": "* -sqrt -constriant"}
 
     def check(self, predictions: Shape, annotations: Shape, *image: Shape) -> None:
         p = self.param.eval_detection_param

@@ -26,7 +26,8 @@ class FrcnnOutput(TensorLayer):
     num_bottoms = 4
     no_gradient = (0, 1, 2, 3)
     differentiable = False
-    origin = "zhaoweicai/cascade-rcnn"
+    origin = "Cascade R-CNN (zhaoweicai/cascade-rcnn)"
+    reads = {"bbox_reg_param": "* cls_aware", "frcnn_output_param": "*"}
 
     def check(self, prob: Shape, offsets: Shape, rois: Shape, size: Shape) -> None:
         self.mean, self.std = read_normalization(self)

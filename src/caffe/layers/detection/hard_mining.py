@@ -20,7 +20,8 @@ class HardMining(TensorLayer):
     num_bottoms = (2, None)
     num_tops = (1, None)
     differentiable = False
-    origin = "zhaoweicai/cascade-rcnn"
+    origin = "Cascade R-CNN (zhaoweicai/cascade-rcnn)"
+    reads = {"hard_mining_param": "*"}
 
     def check(self, *shapes: Shape) -> None:
         p = self.param.hard_mining_param

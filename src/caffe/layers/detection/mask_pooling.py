@@ -16,7 +16,7 @@ class MaskPooling(TensorLayer):
     """
 
     num_bottoms = 2
-    origin = "daijifeng001/caffe-mnc"
+    origin = "MNC (daijifeng001/caffe-mnc)"
 
     def check(self, features: Shape, masks: Shape) -> None:
         if len(features) != 4 or masks != (features[0], 1, *features[2:]):

@@ -16,7 +16,8 @@ class MaskResize(TensorLayer):
     Differs from Caffe: nothing known. Source: daijifeng001/caffe-mnc; Dai et al. 2016.
     """
 
-    origin = "daijifeng001/caffe-mnc"
+    origin = "MNC (daijifeng001/caffe-mnc)"
+    reads = {"mask_resize_param": "*"}
 
     def check(self, shape: Shape) -> None:
         p = self.param.mask_resize_param

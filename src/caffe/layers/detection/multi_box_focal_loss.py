@@ -17,6 +17,11 @@ class MultiBoxFocalLoss(MultiBoxLoss):
     """
 
     origin = "jolibrain/caffe"
+    reads = {
+        "loss_param": "*",
+        "multibox_loss_param": "* -objectness_score",
+        "focal_loss_param": "* -type -beta -axis",
+    }
 
     def classification(self, rows: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         log = torch.log_softmax(rows, 1).gather(1, labels[:, None])

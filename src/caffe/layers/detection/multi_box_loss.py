@@ -52,7 +52,8 @@ class MultiBoxLoss(TensorLayer):
     Source: weiliu89/caffe (SSD) ``MultiBoxLoss``; Liu et al. 2016.
     """
 
-    origin = "weiliu89/caffe (SSD)"
+    origin = "SSD (weiliu89/caffe)"
+    reads = {"loss_param": "*", "multibox_loss_param": "* -objectness_score"}
     num_bottoms = 4
     is_loss = True
     auto_tops = True

@@ -26,7 +26,8 @@ class PriorBox(TensorLayer):
     Differs from Caffe: nothing known. Source: weiliu89/caffe (SSD) ``PriorBox``; Liu et al. 2016.
     """
 
-    origin = "weiliu89/caffe (SSD), Synopsys"
+    origin = "SSD (weiliu89/caffe), synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"prior_box_param": "* -fixed_size -fixed_ratio -density"}
     num_bottoms = 2
     differentiable = False
 

@@ -41,7 +41,11 @@ class Proposal(TensorLayer):
     num_tops = (1, 2)
     zero_gradient = (0, 1, 2)
     differentiable = False
-    origin = "sanghoon/pva-faster-rcnn, synopsys-caffe"
+    origin = (
+        "PVANet (sanghoon/pva-faster-rcnn), "
+        "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    )
+    reads = {"proposal_param": "*"}
 
     _anchors: Array
     _synopsys: bool

@@ -34,7 +34,8 @@ class ProposalTarget(TensorLayer):
     num_tops = (6, 7)
     zero_gradient = (0, 1)
     differentiable = False
-    origin = "zhaoweicai/cascade-rcnn"
+    origin = "Cascade R-CNN (zhaoweicai/cascade-rcnn)"
+    reads = {"bbox_reg_param": "* cls_aware", "proposal_target_param": "*"}
 
     def check(self, rois: Shape, truth: Shape) -> None:
         p = self.param.proposal_target_param

@@ -22,7 +22,8 @@ class PSROIAlign(TensorLayer):
 
     num_bottoms = 2
     zero_gradient = (1,)
-    origin = "forks of R-FCN"
+    origin = "R-FCN (daijifeng001/caffe-rfcn)"
+    reads = {"psroi_align_param": "*"}
 
     def check(self, features: Shape, rois: Shape) -> None:
         check_position_sensitive(self, self.param.psroi_align_param, features, rois)

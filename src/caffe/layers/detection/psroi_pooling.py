@@ -22,7 +22,8 @@ class PSROIPooling(TensorLayer):
 
     num_bottoms = 2
     zero_gradient = (1,)
-    origin = "daijifeng001/caffe-rfcn"
+    origin = "R-FCN (daijifeng001/caffe-rfcn)"
+    reads = {"psroi_pooling_param": "*"}
 
     def check(self, features: Shape, rois: Shape) -> None:
         check_position_sensitive(self, self.param.psroi_pooling_param, features, rois)

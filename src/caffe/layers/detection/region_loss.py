@@ -33,7 +33,8 @@ class RegionLoss(TensorLayer):
     Source: eric612/MobileNet-YOLO ``RegionLoss``; Redmon & Farhadi 2017.
     """
 
-    origin = "eric612/MobileNet-YOLO"
+    origin = "MobileNet-YOLO (eric612/MobileNet-YOLO)"
+    reads = {"region_loss_param": "*"}
     num_bottoms = 2
     is_loss = True
     auto_tops = True

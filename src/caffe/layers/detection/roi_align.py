@@ -29,7 +29,12 @@ class ROIAlign(TensorLayer):
 
     num_bottoms = 2
     zero_gradient = (1,)
-    origin = "synopsys-caffe, zhaoweicai/cascade-rcnn, Cambricon"
+    origin = (
+        "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe), "
+        "Cascade R-CNN (zhaoweicai/cascade-rcnn), "
+        "Cambricon"
+    )
+    reads = {"roi_pooling_param": "*", "roi_align_param": "*"}
 
     def check(self, features: Shape, rois: Shape) -> None:
         corners, align = self.param.HasField("roi_pooling_param"), self.param.HasField("roi_align_param")

@@ -25,7 +25,8 @@ class ROIPooling(TensorLayer):
 
     num_bottoms = 2
     zero_gradient = (1,)
-    origin = "rbgirshick/caffe-fast-rcnn"
+    origin = "Fast R-CNN (rbgirshick/caffe-fast-rcnn)"
+    reads = {"roi_pooling_param": "* -pad_ratio"}
 
     def check(self, features: Shape, rois: Shape) -> None:
         check_pooled(self, self.param.roi_pooling_param)

@@ -20,7 +20,8 @@ class ROIWarping(TensorLayer):
 
     num_bottoms = 2
     zero_gradient = (1,)
-    origin = "daijifeng001/caffe-mnc"
+    origin = "MNC (daijifeng001/caffe-mnc)"
+    reads = {"roi_warping_param": "*"}
 
     def check(self, features: Shape, rois: Shape) -> None:
         check_pooled(self, self.param.roi_warping_param)

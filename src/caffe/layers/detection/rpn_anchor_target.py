@@ -37,7 +37,8 @@ class RPNAnchorTarget(TensorLayer):
     num_tops = 4
     zero_gradient = (0, 1, 2, 3)
     differentiable = False
-    origin = "rbgirshick/py-faster-rcnn"
+    origin = "Faster R-CNN (rbgirshick/py-faster-rcnn)"
+    reads = {"python_param": "param_str"}
 
     def check(self, scores: Shape, boxes: Shape, info: Shape, *image: Shape) -> None:
         self.settings = read_settings(self, "feat_stride")

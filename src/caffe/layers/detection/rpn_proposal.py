@@ -34,7 +34,8 @@ class RPNProposal(TensorLayer):
     num_tops = (1, 2)
     zero_gradient = (0, 1, 2)
     differentiable = False
-    origin = "rbgirshick/py-faster-rcnn"
+    origin = "Faster R-CNN (rbgirshick/py-faster-rcnn)"
+    reads = {"python_param": "param_str"}
 
     def check(self, scores: Shape, offsets: Shape, info: Shape) -> None:
         self.settings = read_settings(self, "feat_stride")

@@ -37,7 +37,8 @@ class RPNProposalTarget(TensorLayer):
     num_tops = 5
     zero_gradient = (0, 1)
     differentiable = False
-    origin = "rbgirshick/py-faster-rcnn"
+    origin = "Faster R-CNN (rbgirshick/py-faster-rcnn)"
+    reads = {"python_param": "param_str"}
 
     def check(self, rois: Shape, boxes: Shape) -> None:
         self.settings = read_settings(self, "num_classes")

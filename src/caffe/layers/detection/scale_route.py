@@ -23,7 +23,8 @@ class ScaleRoute(TensorLayer):
     num_tops = (1, None)
     equal_counts = True
     differentiable = False
-    origin = "zhaoweicai/cascade-rcnn"
+    origin = "Cascade R-CNN (zhaoweicai/cascade-rcnn)"
+    reads = {"scale_route_param": "*"}
 
     def check(self, *shapes: Shape) -> None:
         p = self.param.scale_route_param

@@ -26,7 +26,8 @@ class SegmentationEvaluate(TensorLayer):
     no_gradient = (0, 1)
     differentiable = False
     in_place = False
-    origin = "eric612/MobileNet-YOLO"
+    origin = "MobileNet-YOLO (eric612/MobileNet-YOLO)"
+    reads = {"segmentation_evaluate_param": "*"}
 
     def check(self, found: Shape, truth: Shape) -> None:
         p = self.param.segmentation_evaluate_param

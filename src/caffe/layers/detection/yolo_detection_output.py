@@ -24,7 +24,8 @@ class YoloDetectionOutput(TensorLayer):
     Source: eric612/MobileNet-YOLO ``YoloDetectionOutput``; Redmon & Farhadi 2017.
     """
 
-    origin = "eric612/MobileNet-YOLO"
+    origin = "MobileNet-YOLO (eric612/MobileNet-YOLO)"
+    reads = {"yolo_detection_output_param": "* -coords"}
     num_bottoms = (1, 2)
     differentiable = False
     in_place = False

@@ -32,7 +32,8 @@ class Yolov3(TensorLayer):
     Source: eric612/MobileNet-YOLO ``Yolov3``; Redmon & Farhadi 2018.
     """
 
-    origin = "eric612/MobileNet-YOLO"
+    origin = "MobileNet-YOLO (eric612/MobileNet-YOLO)"
+    reads = {"yolov3_param": "* -use_focal_loss"}
     num_bottoms = 2
     is_loss = True
     auto_tops = True

@@ -28,7 +28,8 @@ class Yolov3DetectionOutput(TensorLayer):
     Source: eric612/MobileNet-YOLO ``Yolov3DetectionOutput``; Redmon & Farhadi 2018.
     """
 
-    origin = "eric612/MobileNet-YOLO"
+    origin = "MobileNet-YOLO (eric612/MobileNet-YOLO)"
+    reads = {"yolov3_detection_output_param": "*"}
     num_bottoms = (1, None)
     differentiable = False
     in_place = False

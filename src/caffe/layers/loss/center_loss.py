@@ -29,7 +29,8 @@ class CenterLoss(LossLayer):
     """
 
     is_loss = False
-    origin = "ydwen/caffe-face"
+    origin = "center loss (ydwen/caffe-face)"
+    reads = {"center_loss_param": "*"}
 
     def check(self, x: Shape, labels: Shape) -> None:
         p = self.param.center_loss_param

@@ -47,6 +47,7 @@ class ContrastiveLoss(LossLayer):
 
     num_bottoms = 3
     no_gradient = (2,)
+    reads = {"contrastive_loss_param": "*"}
 
     def check(self, a: Shape, b: Shape, y: Shape) -> None:
         self.check_items(a, b, y)

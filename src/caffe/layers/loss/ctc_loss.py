@@ -23,7 +23,8 @@ class CtcLoss(LossLayer):
     Differs from Caffe: nothing known. Source: xmfbit/warpctc-caffe, jolibrain/caffe; Graves et al. 2006.
     """
 
-    origin = "xmfbit/warpctc-caffe"
+    origin = "warpctc-caffe (xmfbit/warpctc-caffe)"
+    reads = {"ctc_loss_param": "*"}
 
     def check(self, x: Shape, labels: Shape) -> None:
         p = self.param.ctc_loss_param

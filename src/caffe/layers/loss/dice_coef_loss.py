@@ -35,6 +35,7 @@ class DiceCoefLoss(LossLayer):
     """
 
     origin = "jolibrain/caffe"
+    reads = {"dice_coef_loss_param": "* -contour_size -contour_amplitude"}
     _classes: torch.Tensor | None = None
 
     def check(self, x: Shape, t: Shape) -> None:

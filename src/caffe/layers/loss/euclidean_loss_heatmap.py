@@ -41,7 +41,7 @@ class EuclideanLossHeatmap(LossLayer):
 
     num_bottoms = (2, 3)
     zero_gradient = (2,)
-    origin = "tpfister/caffe-heatmap"
+    origin = "caffe-heatmap (tpfister/caffe-heatmap)"
 
     def check(self, a: Shape, b: Shape, shown: Shape | None = None) -> None:
         if a != b:

@@ -28,7 +28,8 @@ class FocalLoss(LossLayer):
     """
 
     num_tops = (1, 2)
-    origin = "jolibrain/caffe, happynear/caffe-windows"
+    origin = "jolibrain/caffe, caffe-windows (happynear/caffe-windows)"
+    reads = {"loss_param": "* pre_fixed_normalizer", "softmax_param": "*", "focal_loss_param": "* -beta"}
 
     def _axis(self, shape: Shape) -> int:
         p = self.param.focal_loss_param

@@ -21,6 +21,8 @@ class HingeLoss(LossLayer):
     Differs from Caffe: labels outside the classes are an error. Source: BVLC ``HingeLoss``.
     """
 
+    reads = {"hinge_loss_param": "*"}
+
     def check(self, scores: Shape, labels: Shape) -> None:
         self.check_items(scores, labels)
 

@@ -34,6 +34,7 @@ class InfogainLoss(LossLayer):
     num_bottoms = (2, 3)
     num_tops = (1, 2)
     no_gradient = (1, 2)
+    reads = {"loss_param": "* pre_fixed_normalizer", "infogain_loss_param": "*"}
 
     _matrix: torch.Tensor | None = None
 

@@ -23,7 +23,8 @@ class KernelLoss(LossLayer):
 
     num_bottoms = 4
     no_gradient = (2, 3)
-    origin = "Nicole1990/AdvKin"
+    origin = "AdvKin (Nicole1990/AdvKin)"
+    reads = {"kernel_loss_param": "*"}
 
     def check(self, a: Shape, b: Shape, first: Shape, second: Shape) -> None:
         if not self.param.kernel_loss_param.sigma_sq > 0:

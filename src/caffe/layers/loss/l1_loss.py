@@ -25,7 +25,8 @@ class L1Loss(LossLayer):
 
     num_bottoms = (1, 2)
     no_gradient = ()
-    origin = "NVIDIA/caffe, lmb-freiburg/flownet2"
+    origin = "NVIDIA/caffe, FlowNet 2 (lmb-freiburg/flownet2)"
+    reads = {"l1_loss_param": "*"}
 
     def check(self, a: Shape, b: Shape | None = None) -> None:
         if not a or (b is not None and a != b):

@@ -26,6 +26,7 @@ class SigmoidCrossEntropyLoss(LossLayer):
 
     num_bottoms = (2, 3)
     no_gradient = (1, 2)
+    reads = {"loss_param": "* pre_fixed_normalizer"}
 
     def check(self, x: Shape, *others: Shape) -> None:
         self.check_items(x, *others)

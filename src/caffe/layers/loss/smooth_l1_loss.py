@@ -25,7 +25,8 @@ class SmoothL1Loss(TensorLayer):
     happynear/caffe-windows ``SmoothL1Loss``; Girshick 2015.
     """
 
-    origin = "rbgirshick/caffe-fast-rcnn, weiliu89/caffe (SSD)"
+    origin = "Fast R-CNN (rbgirshick/caffe-fast-rcnn), SSD (weiliu89/caffe)"
+    reads = {"smooth_l1_loss_param": "*", "smoothl1_param": "*"}
     num_bottoms = (2, 4)
     num_tops = (1, 2)
     is_loss = True

@@ -26,7 +26,8 @@ class SmoothL1LossOHEM(LossLayer):
     is_loss = False
     no_gradient = ()
     zero_gradient = (2,)
-    origin = "daijifeng001/caffe-rfcn"
+    origin = "R-FCN (daijifeng001/caffe-rfcn)"
+    reads = {"loss_param": "* pre_fixed_normalizer"}
 
     def check(self, a: Shape, b: Shape, w: Shape | None = None) -> None:
         full = (*a, 1, 1)[: max(len(a), 4)]

@@ -93,6 +93,10 @@ class SoftmaxWithLoss(LossLayer):
     """
 
     num_tops = (1, 3)
+    reads = {
+        "loss_param": "* pre_fixed_normalizer weight_by_label_freqs class_weighting label_smoothing",
+        "softmax_param": "*",
+    }
 
     def check(self, scores: Shape, labels: Shape) -> None:
         axis = self.axis(self.param.softmax_param.axis, scores)

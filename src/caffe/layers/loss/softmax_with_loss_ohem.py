@@ -24,7 +24,8 @@ class SoftmaxWithLossOHEM(LossLayer):
     """
 
     num_tops = (1, 3)
-    origin = "daijifeng001/caffe-rfcn"
+    origin = "R-FCN (daijifeng001/caffe-rfcn)"
+    reads = {"loss_param": "* pre_fixed_normalizer", "softmax_param": "*"}
 
     def check(self, scores: Shape, labels: Shape) -> None:
         self.check_labels(scores, labels, self.axis(self.param.softmax_param.axis, scores))

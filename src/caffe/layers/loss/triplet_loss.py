@@ -18,7 +18,8 @@ class TripletLoss(LossLayer):
 
     num_bottoms = 3
     no_gradient = ()
-    origin = "happynear/caffe-windows"
+    origin = "caffe-windows (happynear/caffe-windows)"
+    reads = {"triplet_loss_param": "*"}
 
     def check(self, *shapes: Shape) -> None:
         if len(set(shapes)) != 1 or len(shapes[0]) < 2:

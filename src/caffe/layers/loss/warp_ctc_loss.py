@@ -20,7 +20,8 @@ class WarpCTCLoss(LossLayer):
     Differs from Caffe: nothing known. Source: senlinuc/caffe_ocr; Graves et al. 2006.
     """
 
-    origin = "senlinuc/caffe_ocr"
+    origin = "caffe_ocr (senlinuc/caffe_ocr)"
+    reads = {"ctc_param": "* -threshold"}
 
     def check(self, x: Shape, labels: Shape) -> None:
         if len(x) < 3 or math.prod(x[3:]) != 1:

@@ -24,7 +24,8 @@ class YoloSeg(LossLayer):
 
     num_bottoms = (2, 3)
     no_gradient = (1, 2)
-    origin = "eric612/MobileNet-YOLO"
+    origin = "MobileNet-YOLO (eric612/MobileNet-YOLO)"
+    reads = {"yolo_seg_param": "*"}
 
     def check(self, x: Shape, masks: Shape, *weights: Shape) -> None:
         self.check_items(x, masks)

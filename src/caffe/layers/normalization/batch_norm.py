@@ -36,6 +36,7 @@ class BatchNorm(TensorLayer):
     """
 
     keeps_shape = True
+    reads = {"batch_norm_param": "* scale_filler bias_filler scale_bias relu add_eps_before_sqrt"}
     _global: bool
     plain = True
     """Whether it is BVLC's: three blobs, eps under the root, nothing behind it."""

@@ -58,7 +58,13 @@ class BN(TensorLayer):
     Source: alexgkendall/caffe-segnet, hszhao/PSPNet, yjxiong/caffe, happynear/caffe-windows ``BN``.
     """
 
-    origin = "alexgkendall/caffe-segnet, hszhao/PSPNet, yjxiong/caffe, happynear/caffe-windows"
+    origin = (
+        "SegNet (alexgkendall/caffe-segnet), "
+        "PSPNet (hszhao/PSPNet), "
+        "temporal segment networks (yjxiong/caffe), "
+        "caffe-windows (happynear/caffe-windows)"
+    )
+    reads = {"bn_param": "*"}
     num_tops = (1, 3)
 
     def check(self, shape: Shape) -> None:

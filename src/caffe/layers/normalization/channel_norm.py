@@ -33,7 +33,7 @@ class ChannelNorm(TensorLayer):
     Differs from Caffe: nothing known. Source: lmb-freiburg/flownet2.
     """
 
-    origin = "lmb-freiburg/flownet2"
+    origin = "FlowNet 2 (lmb-freiburg/flownet2)"
     in_place = False
 
     def check(self, shape: Shape) -> None:

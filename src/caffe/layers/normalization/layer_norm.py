@@ -20,7 +20,8 @@ class LayerNorm(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there); Ba et al. 2016.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"layer_norm_param": "*"}
 
     def check(self, shape: Shape) -> None:
         if len(shape) < 2:

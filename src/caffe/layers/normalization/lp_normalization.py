@@ -15,7 +15,8 @@ class LpNormalization(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there).
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"lp_normalization_param": "*"}
 
     def check(self, shape: Shape) -> None:
         p = self.param.lp_normalization_param

@@ -30,6 +30,7 @@ class LRN(TensorLayer):
     """
 
     keeps_shape = True
+    reads = {"lrn_param": "*"}
 
     def check(self, shape: Shape) -> None:
         p = self.param.lrn_param

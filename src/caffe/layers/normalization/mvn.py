@@ -22,6 +22,8 @@ class MVN(TensorLayer):
     Differs from Caffe: more than 4 axes work. Source: BVLC ``MVN``.
     """
 
+    reads = {"mvn_param": "* add_eps_before_sqrt"}
+
     def check(self, shape: Shape) -> None:
         if not shape:
             raise self.shape_error("the bottom must have at least 1 axis; got a scalar")

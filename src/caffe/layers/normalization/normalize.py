@@ -31,7 +31,12 @@ class Normalize(TensorLayer):
     ``Normalize``.
     """
 
-    origin = "weiliu89/caffe (SSD), happynear/caffe-windows"
+    origin = "SSD (weiliu89/caffe), caffe-windows (happynear/caffe-windows)"
+    reads = {
+        "softmax_param": "normalize_type",
+        "norm_param": "* -fix_gradient -bp_norm",
+        "normalize_param": "* -fix_gradient",
+    }
     num_tops = (1, 2)
 
     @property

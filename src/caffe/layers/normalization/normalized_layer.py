@@ -14,7 +14,7 @@ class NormalizedLayer(TensorLayer):
     Differs from Caffe: nothing known. Source: the L2 normalization layers of face nets (NormFace and others).
     """
 
-    origin = "face recognition forks"
+    origin = "several forks"
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.normalize(x.flatten(1), eps=1e-12).reshape(x.shape)

@@ -40,7 +40,8 @@ class Lstm(TensorLayer):
 
     num_bottoms = (1, 2)
     no_gradient = (1,)
-    origin = "junhyukoh/caffe-lstm"
+    origin = "caffe-lstm (junhyukoh/caffe-lstm)"
+    reads = {"lstm_param": "*"}
     in_place = False
 
     def _sizes(self, shape: Shape) -> tuple[int, int, int]:

@@ -18,7 +18,8 @@ class ContinuationIndicator(TensorLayer):
     num_bottoms = 0
     source = True
     differentiable = False
-    origin = "xmfbit/warpctc-caffe"
+    origin = "warpctc-caffe (xmfbit/warpctc-caffe)"
+    reads = {"continuation_indicator_param": "*"}
 
     def check(self) -> None:
         p = self.param.continuation_indicator_param

@@ -33,6 +33,7 @@ class LSTM(Recurrent):
     """
 
     states = 2
+    reads = {"recurrent_param": "*", "lstm_param": "*"}
 
     def declare(self, x: Shape, cont: Shape, *others: Shape) -> list[BlobSpec]:
         p = self.param.recurrent_param

@@ -28,6 +28,8 @@ class RNN(Recurrent):
     Source: BVLC ``RNN``; Elman 1990; Donahue et al. 2015.
     """
 
+    reads = {"recurrent_param": "*"}
+
     def declare(self, x: Shape, cont: Shape, *others: Shape) -> list[BlobSpec]:
         p = self.param.recurrent_param
         square = (p.num_output, p.num_output)

@@ -13,7 +13,7 @@ from caffe.tensor_layer import TensorLayer
 class Reduce(TensorLayer):
     """Reduces the axes that are listed (all where none is) to one value each."""
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
     message: ClassVar[str]
     """The field of LayerParameter with ``axis`` (or ``axes``) and ``keepdims``."""
 

@@ -26,7 +26,7 @@ _SUM = 1
 class _Dictated(TensorLayer):
     """A layer whose ``param_str`` is a Python dictionary."""
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
 
     def setting(self, name: str, *default: Any) -> Any:
         """One entry of the dictionary. Raises LayerError where it has none, or is no dictionary."""
@@ -104,7 +104,7 @@ class darknet_reorg(TensorLayer):
     """
 
     in_place = False
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
 
     def check(self, shape: Shape) -> None:
         if len(shape) != 4 or shape[1] % 4 or shape[2] % 2 or shape[3] % 2:

@@ -29,6 +29,7 @@ class Accuracy(TensorLayer):
     num_tops = (1, 2)
     no_gradient = (0, 1)
     differentiable = False
+    reads = {"accuracy_param": "*"}
 
     def check(self, scores: Shape, labels: Shape) -> None:
         p = self.param.accuracy_param

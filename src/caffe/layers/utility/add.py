@@ -17,7 +17,7 @@ class Add(TensorLayer):
     """
 
     num_bottoms = 2
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
 
     def check(self, a: Shape, b: Shape) -> None:
         check_broadcast(self, a, b)

@@ -24,6 +24,7 @@ class ArgMax(TensorLayer):
 
     no_gradient = (0,)
     differentiable = False
+    reads = {"argmax_param": "*"}
 
     def check(self, shape: Shape) -> None:
         p = self.param.argmax_param

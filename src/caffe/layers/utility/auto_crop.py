@@ -19,7 +19,7 @@ class AutoCrop(TensorLayer):
 
     num_bottoms = 2
     no_gradient = (1,)
-    origin = "s9xie/hed"
+    origin = "HED (s9xie/hed)"
     in_place = False
 
     def check(self, x: Shape, like: Shape) -> None:

@@ -16,7 +16,7 @@ class Axpy(TensorLayer):
     al. 2018.
     """
 
-    origin = "hujie-frank/SENet"
+    origin = "SENet (hujie-frank/SENet)"
     num_bottoms = 3
     in_place = False
 

@@ -19,7 +19,7 @@ class ChannelScale(TensorLayer):
     """
 
     num_bottoms = 2
-    origin = "happynear/caffe-windows"
+    origin = "caffe-windows (happynear/caffe-windows)"
     in_place = False
 
     def check(self, x: Shape, scale: Shape) -> None:

@@ -17,6 +17,7 @@ class Concat(TensorLayer):
     """
 
     num_bottoms = (1, None)
+    reads = {"concat_param": "*"}
 
     def _at(self, shape: Shape) -> int:
         p = self.param.concat_param

@@ -19,7 +19,8 @@ class CTCGreedyDecoder(TensorLayer):
     """
 
     differentiable = False
-    origin = "senlinuc/caffe_ocr"
+    origin = "caffe_ocr (senlinuc/caffe_ocr)"
+    reads = {"ctc_param": "* -threshold"}
 
     def check(self, x: Shape, *others: Shape) -> None:
         if len(x) < 3 or math.prod(x[3:]) != 1:

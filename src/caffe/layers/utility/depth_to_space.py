@@ -16,7 +16,8 @@ class DepthToSpace(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe, as TensorFlow's depth_to_space.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"depth_to_space_param": "*"}
 
     def check(self, shape: Shape) -> None:
         p = self.param.depth_to_space_param

@@ -30,6 +30,7 @@ class Eltwise(TensorLayer):
 
     keeps_shape = True
     num_bottoms = (1, None)
+    reads = {"eltwise_param": "* axis"}
 
     @property
     def sums(self) -> bool:

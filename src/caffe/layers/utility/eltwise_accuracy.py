@@ -22,7 +22,8 @@ class EltwiseAccuracy(TensorLayer):
     num_bottoms = 2
     no_gradient = (0, 1)
     differentiable = False
-    origin = "HyeonwooNoh/DeconvNet"
+    origin = "DeconvNet (HyeonwooNoh/DeconvNet)"
+    reads = {"eltwise_accuracy_param": "*"}
 
     def check(self, scores: Shape, labels: Shape) -> None:
         if len(scores) < 2 or math.prod(labels) * scores[1] != math.prod(scores):

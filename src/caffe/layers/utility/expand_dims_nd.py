@@ -15,7 +15,8 @@ class ExpandDimsND(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"expand_dims_nd_param": "*"}
 
     def _places(self, shape: Shape) -> list[int]:
         listed = self.param.expand_dims_nd_param.axis

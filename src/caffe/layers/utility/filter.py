@@ -27,6 +27,7 @@ class Filter(TensorLayer):
 
     num_bottoms = (1, None)
     num_tops = (1, None)
+    reads = {"filter_param": "*"}
 
     def __init__(self, param: caffe_pb2.LayerParameter) -> None:
         super().__init__(param)

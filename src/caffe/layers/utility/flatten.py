@@ -19,6 +19,7 @@ class Flatten(TensorLayer):
 
     in_place = False
     shares_data = True
+    reads = {"flatten_param": "*"}
 
     def _flat(self, shape: Shape) -> Shape:
         p = self.param.flatten_param

@@ -15,7 +15,8 @@ class Flip(TensorLayer):
     Differs from Caffe: nothing known. Source: happynear/caffe-windows.
     """
 
-    origin = "happynear/caffe-windows"
+    origin = "caffe-windows (happynear/caffe-windows)"
+    reads = {"flip_param": "*"}
 
     def check(self, shape: Shape) -> None:
         if len(shape) != 4:

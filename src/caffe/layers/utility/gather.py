@@ -19,7 +19,7 @@ class Gather(TensorLayer):
     num_bottoms = (1, None)
     num_tops = (1, None)
     equal_counts = True
-    origin = "yjxiong/caffe"
+    origin = "temporal segment networks (yjxiong/caffe)"
 
     def compute(self, *bottoms: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return tuple(x.clone() for x in bottoms)

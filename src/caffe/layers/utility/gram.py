@@ -15,7 +15,7 @@ class Gram(TensorLayer):
     Differs from Caffe: nothing known. Source: happynear/caffe-windows; Gatys et al. 2015.
     """
 
-    origin = "happynear/caffe-windows"
+    origin = "caffe-windows (happynear/caffe-windows)"
     in_place = False
 
     def check(self, shape: Shape) -> None:

@@ -23,7 +23,8 @@ class LabelSpecificAdd(TensorLayer):
 
     num_bottoms = 2
     no_gradient = (1,)
-    origin = "happynear/caffe-windows"
+    origin = "caffe-windows (happynear/caffe-windows)"
+    reads = {"label_specific_add_param": "*"}
 
     def check(self, x: Shape, labels: Shape) -> None:
         p = self.param.label_specific_add_param

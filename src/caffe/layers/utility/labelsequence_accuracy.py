@@ -22,7 +22,8 @@ class LabelsequenceAccuracy(TensorLayer):
     num_bottoms = 2
     no_gradient = (0, 1)
     differentiable = False
-    origin = "xmfbit/warpctc-caffe"
+    origin = "warpctc-caffe (xmfbit/warpctc-caffe)"
+    reads = {"labelsequence_accuracy_param": "*"}
 
     def check(self, x: Shape, labels: Shape) -> None:
         if len(x) < 3 or math.prod(x[3:]) != 1 or math.prod(labels) % max(x[0], 1):

@@ -15,7 +15,8 @@ class LogSoftmax(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there).
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"log_softmax_param": "*"}
 
     full_precision = True
 

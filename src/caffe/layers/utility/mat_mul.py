@@ -17,7 +17,8 @@ class MatMul(TensorLayer):
     """
 
     num_bottoms = (1, 2)
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"matmul_param": "*"}
     in_place = False
 
     def check(self, *shapes: Shape) -> None:

@@ -20,7 +20,8 @@ class MirrorPad(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"mirror_pad_param": "*"}
 
     def check(self, shape: Shape) -> None:
         p = self.param.mirror_pad_param

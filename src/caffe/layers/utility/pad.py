@@ -17,7 +17,8 @@ class Pad(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"pad_param": "*"}
 
     def check(self, shape: Shape) -> None:
         check_paddings(self, list(self.param.pad_param.paddings), shape)

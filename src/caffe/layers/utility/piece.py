@@ -15,7 +15,8 @@ class Piece(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"piece_param": "*"}
     in_place = False
 
     def check(self, shape: Shape) -> None:

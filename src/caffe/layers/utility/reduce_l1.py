@@ -16,6 +16,7 @@ class ReduceL1(Reduce):
     """
 
     message = "reduce_l1_param"
+    reads = {"reduce_l1_param": "*"}
 
     def reduce(self, x: torch.Tensor, axes: tuple[int, ...], keep: bool) -> torch.Tensor:
         return x.abs().sum(axes, keepdim=keep)

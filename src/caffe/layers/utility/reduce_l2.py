@@ -16,6 +16,7 @@ class ReduceL2(Reduce):
     """
 
     message = "reduce_l2_param"
+    reads = {"reduce_l2_param": "*"}
 
     def reduce(self, x: torch.Tensor, axes: tuple[int, ...], keep: bool) -> torch.Tensor:
         found: torch.Tensor = torch.linalg.vector_norm(x, 2, axes, keepdim=keep)

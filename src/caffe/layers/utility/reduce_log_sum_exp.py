@@ -16,6 +16,7 @@ class ReduceLogSumExp(Reduce):
     """
 
     message = "reduce_logsumexp_param"
+    reads = {"reduce_logsumexp_param": "*"}
 
     def reduce(self, x: torch.Tensor, axes: tuple[int, ...], keep: bool) -> torch.Tensor:
         return torch.logsumexp(x, axes, keepdim=keep)

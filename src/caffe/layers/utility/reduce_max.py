@@ -16,6 +16,7 @@ class ReduceMax(Reduce):
     """
 
     message = "reduce_max_param"
+    reads = {"reduce_max_param": "*"}
 
     def reduce(self, x: torch.Tensor, axes: tuple[int, ...], keep: bool) -> torch.Tensor:
         return x.amax(axes, keepdim=keep)

@@ -16,6 +16,7 @@ class ReduceMean(Reduce):
     """
 
     message = "reduce_mean_param"
+    reads = {"reduce_mean_param": "*"}
 
     def reduce(self, x: torch.Tensor, axes: tuple[int, ...], keep: bool) -> torch.Tensor:
         return x.mean(axes, keepdim=keep)

@@ -16,6 +16,7 @@ class ReduceMin(Reduce):
     """
 
     message = "reduce_min_param"
+    reads = {"reduce_min_param": "*"}
 
     def reduce(self, x: torch.Tensor, axes: tuple[int, ...], keep: bool) -> torch.Tensor:
         return x.amin(axes, keepdim=keep)

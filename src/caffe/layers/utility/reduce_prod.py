@@ -16,6 +16,7 @@ class ReduceProd(Reduce):
     """
 
     message = "reduce_prod_param"
+    reads = {"reduce_prod_param": "*"}
 
     def reduce(self, x: torch.Tensor, axes: tuple[int, ...], keep: bool) -> torch.Tensor:
         for axis in reversed(axes):

@@ -16,6 +16,7 @@ class ReduceSum(Reduce):
     """
 
     message = "reduce_sum_param"
+    reads = {"reduce_sum_param": "*"}
 
     def reduce(self, x: torch.Tensor, axes: tuple[int, ...], keep: bool) -> torch.Tensor:
         return x.sum(axes, keepdim=keep)

@@ -18,6 +18,8 @@ class Reduction(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``Reduction``.
     """
 
+    reads = {"reduction_param": "*"}
+
     def check(self, shape: Shape) -> None:
         self.axis(self.param.reduction_param.axis, shape)
 

@@ -26,6 +26,7 @@ class Reshape(TensorLayer):
 
     in_place = False
     shares_data = True
+    reads = {"reshape_param": "* pixelshuffler"}
 
     def _reshaped(self, shape: Shape) -> Shape:
         p = self.param.reshape_param

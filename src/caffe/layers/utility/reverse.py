@@ -15,7 +15,8 @@ class Reverse(TensorLayer):
     Differs from Caffe: nothing known. Source: tianzhi0549/CTPN; synopsys-caffe.
     """
 
-    origin = "tianzhi0549/CTPN"
+    origin = "CTPN (tianzhi0549/CTPN)"
+    reads = {"reverse_param": "*"}
 
     def check(self, shape: Shape) -> None:
         self.axis(self.param.reverse_param.axis, shape)

@@ -27,7 +27,8 @@ class SegAccuracy(TensorLayer):
     no_gradient = (0, 1)
     differentiable = False
     in_place = False
-    origin = "DeepLab (deeplab-public-ver2), hszhao/PSPNet"
+    origin = "DeepLab (deeplab-public-ver2), PSPNet (hszhao/PSPNet)"
+    reads = {"seg_accuracy_param": "*"}
     counts: torch.Tensor | None = None
     """Pixels by label (rows; the last for labels outside the classes) and prediction (columns)."""
 

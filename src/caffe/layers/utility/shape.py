@@ -15,7 +15,7 @@ class Shape(TensorLayer):
     """
 
     differentiable = False
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         return torch.tensor(list(x.shape), dtype=x.dtype, device=x.device)

@@ -18,6 +18,7 @@ class Slice(TensorLayer):
     """
 
     num_tops = (1, None)
+    reads = {"slice_param": "*"}
 
     def _sizes(self, shape: Shape) -> tuple[int, list[int]]:
         """The axis and each top's size there."""

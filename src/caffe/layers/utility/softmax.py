@@ -16,6 +16,7 @@ class Softmax(TensorLayer):
     """
 
     full_precision = True
+    reads = {"softmax_param": "*"}
 
     def check(self, shape: Shape) -> None:
         self.axis(self.param.softmax_param.axis, shape)

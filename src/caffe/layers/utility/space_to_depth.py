@@ -17,7 +17,8 @@ class SpaceToDepth(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe, as TensorFlow's space_to_depth.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"space_to_depth_param": "*"}
 
     def check(self, shape: Shape) -> None:
         p = self.param.space_to_depth_param

@@ -15,7 +15,8 @@ class Squeeze(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"squeeze_param": "*"}
 
     def _axes(self, shape: Shape) -> list[int]:
         listed = self.param.squeeze_param.axis

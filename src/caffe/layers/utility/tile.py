@@ -15,6 +15,8 @@ class Tile(TensorLayer):
     Differs from Caffe: nothing known. Source: BVLC ``Tile``.
     """
 
+    reads = {"tile_param": "*"}
+
     def check(self, shape: Shape) -> None:
         p = self.param.tile_param
         self.axis(p.axis, shape)

@@ -15,7 +15,8 @@ class TileND(TensorLayer):
     Differs from Caffe: nothing known. Source: synopsys-caffe.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"tile_nd_param": "*"}
 
     def check(self, shape: Shape) -> None:
         multiples = list(self.param.tile_nd_param.multiples)

@@ -15,7 +15,8 @@ class Transpose(TensorLayer):
     Differs from Caffe: nothing known. Source: tianzhi0549/CTPN, senlinuc/caffe_ocr.
     """
 
-    origin = "tianzhi0549/CTPN"
+    origin = "CTPN (tianzhi0549/CTPN)"
+    reads = {"transpose_param": "*"}
     in_place = False
 
     def check(self, shape: Shape) -> None:

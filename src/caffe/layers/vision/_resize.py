@@ -15,7 +15,7 @@ from caffe.tensor_layer import TensorLayer
 class Resize(TensorLayer):
     """A layer with align_corners, half_pixel_centers, output sizes or scales, and data_format."""
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
 
     def resize_param(self) -> Any:
         """The layer's parameters."""

@@ -36,6 +36,7 @@ class Convolution(TensorLayer):
     num_bottoms: ClassVar[Count] = (1, None)
     num_tops: ClassVar[Count] = (1, None)
     equal_counts = True
+    reads = {"convolution_param": "* relu negative_slope pad_type pad_l pad_r pad_t pad_b hole hole_h hole_w"}
 
     window: Window
     _sides: Sides | None

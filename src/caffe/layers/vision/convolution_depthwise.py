@@ -18,7 +18,11 @@ class ConvolutionDepthwise(Convolution):
     Howard et al. 2017.
     """
 
-    origin = "Synopsys, jolibrain/caffe, farmingyard/ShuffleNet"
+    origin = (
+        "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe), "
+        "jolibrain/caffe, "
+        "ShuffleNet (farmingyard/ShuffleNet)"
+    )
 
     def groups(self, channels: int) -> int:
         return channels

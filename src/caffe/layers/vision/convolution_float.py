@@ -28,7 +28,8 @@ class ConvolutionFloat(Convolution):
     num_tops = 1
     equal_counts = False
     full_precision = True
-    origin = "ICT-CHASE/On-accelerator-training"
+    origin = "On-accelerator training (ICT-CHASE/On-accelerator-training)"
+    reads = {"convolution_param": "*"}
 
     formats: Formats
 

@@ -27,7 +27,8 @@ class Correlation(TensorLayer):
     """
 
     num_bottoms = 2
-    origin = "lmb-freiburg/flownet2"
+    origin = "FlowNet 2 (lmb-freiburg/flownet2)"
+    reads = {"correlation_param": "* -single_direction"}
     rows = True
     """Whether rows are displaced, too."""
 

@@ -18,6 +18,7 @@ class Correlation1D(Correlation):
     """
 
     rows = False
+    reads = {"correlation_param": "*"}
 
     def steps(self) -> range:
         p = self.param.correlation_param

@@ -20,6 +20,7 @@ class Crop(TensorLayer):
     """
 
     num_bottoms = 2
+    reads = {"crop_param": "*"}
 
     _cut: tuple[slice, ...]
 

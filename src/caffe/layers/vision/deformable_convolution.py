@@ -25,7 +25,14 @@ class DeformableConvolution(TensorLayer):
     """
 
     num_bottoms = 2
-    origin = "unsky/Deformable-ConvNets-caffe"
+    origin = "deformable convolution (unsky/Deformable-ConvNets-caffe)"
+    reads = {
+        "convolution_param": "* deformable_group",
+        "deformable_convolution_param": (
+            "num_output bias_term pad kernel_size stride dilation pad_h pad_w kernel_h "
+            "kernel_w stride_h stride_w group weight_filler bias_filler deformable_group"
+        ),
+    }
     in_place = False
 
     def _read(self) -> None:

@@ -14,4 +14,4 @@ class DepthwiseConvolution(Convolution):
     ``DepthwiseConvolution``; Howard et al. 2017.
     """
 
-    origin = "yonghenglh6/DepthwiseConvolution"
+    origin = "depthwise convolution (yonghenglh6/DepthwiseConvolution)"

@@ -24,7 +24,8 @@ class FlowWarp(TensorLayer):
     """
 
     num_bottoms = 2
-    origin = "lmb-freiburg/flownet2"
+    origin = "FlowNet 2 (lmb-freiburg/flownet2)"
+    reads = {"flow_warp_param": "*"}
 
     def check(self, x: Shape, flow: Shape) -> None:
         if len(x) != 4 or flow != (x[0], 2, *x[2:]):

@@ -33,7 +33,7 @@ class ICNetSubgraph(TensorLayer):
 
     keeps_shape = True
     in_place = False
-    origin = "Synopsys"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
 
     def check(self, shape: Shape) -> None:
         if len(shape) != 4:

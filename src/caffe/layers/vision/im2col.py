@@ -22,6 +22,8 @@ class Im2col(TensorLayer):
     Differs from Caffe: a kernel larger than the padded input is always an error. Source: BVLC ``Im2col``.
     """
 
+    reads = {"convolution_param": "* hole hole_h hole_w"}
+
     window: Window
     _axis: int
 

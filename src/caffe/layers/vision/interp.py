@@ -24,7 +24,8 @@ class Interp(TensorLayer):
     Source: DeepLab v2 and hszhao/PSPNet ``Interp``.
     """
 
-    origin = "DeepLab v2, hszhao/PSPNet"
+    origin = "DeepLab (deeplab-public-ver2), PSPNet (hszhao/PSPNet)"
+    reads = {"interp_param": "*"}
     in_place = False
 
     def check(self, shape: Shape) -> None:

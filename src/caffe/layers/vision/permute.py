@@ -16,7 +16,8 @@ class Permute(TensorLayer):
     Differs from Caffe: nothing known. Source: weiliu89/caffe (SSD) ``Permute``.
     """
 
-    origin = "weiliu89/caffe (SSD)"
+    origin = "SSD (weiliu89/caffe)"
+    reads = {"permute_param": "*"}
     in_place = False
 
     def order(self, axes: int) -> list[int]:

@@ -30,6 +30,7 @@ class Pooling(TensorLayer):
     """
 
     num_tops = (1, 2)
+    reads = {"pooling_param": "* ceil_mode pad_type pad_l pad_r pad_t pad_b avg_include_pad"}
 
     pool: Pool
     _regular: bool

@@ -19,7 +19,8 @@ class Pooling3D(TensorLayer):
     Differs from Caffe: nothing known. Source: ZhaofanQiu/pseudo-3d-residual-networks; Tran et al. 2015.
     """
 
-    origin = "ZhaofanQiu/pseudo-3d-residual-networks"
+    origin = "pseudo-3D networks (ZhaofanQiu/pseudo-3d-residual-networks)"
+    reads = {"pooling3d_param": "*"}
     in_place = False
 
     def check(self, shape: Shape) -> None:

@@ -27,7 +27,8 @@ class PoolingFloat(Pooling):
     """
 
     full_precision = True
-    origin = "ICT-CHASE/On-accelerator-training"
+    origin = "On-accelerator training (ICT-CHASE/On-accelerator-training)"
+    reads = {"pooling_param": "*"}
 
     def check(self, shape: Shape) -> None:
         configs = self.param.qcodeconfig

@@ -22,7 +22,11 @@ class Reorg(TensorLayer):
     Source: Synopsys and eric612/MobileNet-YOLO ``Reorg``; Redmon & Farhadi 2017.
     """
 
-    origin = "eric612/MobileNet-YOLO, Synopsys"
+    origin = (
+        "MobileNet-YOLO (eric612/MobileNet-YOLO), "
+        "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    )
+    reads = {"reorg_param": "*"}
     in_place = False
 
     def check(self, shape: Shape) -> None:

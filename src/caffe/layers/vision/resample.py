@@ -28,7 +28,8 @@ class Resample(TensorLayer):
     num_bottoms = (1, 2)
     no_gradient = (0, 1)
     differentiable = False
-    origin = "lmb-freiburg/flownet2"
+    origin = "FlowNet 2 (lmb-freiburg/flownet2)"
+    reads = {"resample_param": "*"}
 
     def check(self, x: Shape, like: Shape | None = None) -> None:
         p = self.param.resample_param

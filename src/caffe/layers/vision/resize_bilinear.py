@@ -18,6 +18,8 @@ class ResizeBilinear(Resize):
     Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there).
     """
 
+    reads = {"resize_bilinear_param": "*"}
+
     def resize_param(self) -> caffe_pb2.ResizeBilinearParameter:
         return self.param.resize_bilinear_param
 

@@ -20,6 +20,8 @@ class ResizeNearestNeighbor(Resize):
     Differs from Caffe: nothing known. Source: synopsys-caffe (no gradient there).
     """
 
+    reads = {"resize_nearest_neighbor_param": "*"}
+
     def resize_param(self) -> caffe_pb2.ResizeBilinearParameter:
         return self.param.resize_nearest_neighbor_param
 

@@ -15,7 +15,8 @@ class ShuffleChannel(TensorLayer):
     Differs from Caffe: nothing known. Source: ShuffleNet forks' ``ShuffleChannel``; Zhang et al. 2018.
     """
 
-    origin = "farmingyard/ShuffleNet"
+    origin = "ShuffleNet (farmingyard/ShuffleNet)"
+    reads = {"shuffle_channel_param": "*"}
 
     def check(self, shape: Shape) -> None:
         group = self.param.shuffle_channel_param.group

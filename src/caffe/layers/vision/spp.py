@@ -22,6 +22,8 @@ class SPP(TensorLayer):
     Differs from Caffe: STOCHASTIC works on the CPU. Source: BVLC ``SPP``; He et al. 2014.
     """
 
+    reads = {"spp_param": "*"}
+
     levels: list[tuple[Pool, bool]]
 
     def check(self, shape: Shape) -> None:

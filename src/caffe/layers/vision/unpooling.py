@@ -25,7 +25,8 @@ class Unpooling(TensorLayer):
 
     num_bottoms = (1, 2)
     zero_gradient = (1,)
-    origin = "HyeonwooNoh/DeconvNet"
+    origin = "DeconvNet (HyeonwooNoh/DeconvNet)"
+    reads = {"unpooling_param": "*"}
     in_place = False
 
     def _window(self) -> list[tuple[int, int, int, int]]:

@@ -31,7 +31,8 @@ class Upsample(TensorLayer):
     Source: alexgkendall/caffe-segnet, eric612/MobileNet-YOLO and Wulingtian/yolov5_caffe ``Upsample``.
     """
 
-    origin = "alexgkendall/caffe-segnet, eric612/MobileNet-YOLO, others"
+    origin = "SegNet (alexgkendall/caffe-segnet), MobileNet-YOLO (eric612/MobileNet-YOLO), several forks"
+    reads = {"upsample_param": "*"}
     num_bottoms = (1, 2)
     zero_gradient = (1,)
     in_place = False

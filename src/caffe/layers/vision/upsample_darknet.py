@@ -16,7 +16,8 @@ class UpsampleDarknet(TensorLayer):
     Differs from Caffe: nothing known. Source: Synopsys ``UpsampleDarknet``, after darknet's upsample.
     """
 
-    origin = "foss-for-synopsys-dwc-arc-processors/synopsys-caffe"
+    origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
+    reads = {"upsample_darknet_param": "*"}
     in_place = False
 
     def check(self, shape: Shape) -> None:
