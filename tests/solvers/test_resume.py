@@ -139,6 +139,10 @@ class TestBadStates:
                 solver.restore(path)
 
 
+HANGS = 600
+"""Seconds after which a process counts as hanging: a machine that does other work may take minutes."""
+
+
 def run_train(folder, *flags):
     return subprocess.Popen(
         [sys.executable, "-m", "caffe", "train", "--solver=solver.prototxt", "--nometrics", *flags],
@@ -155,7 +159,7 @@ def test_kill_at_random_moments(folder):
     solver = SOLVER.replace("max_iter: 30", "max_iter: 600").replace("snapshot: 7", "snapshot: 3")
     (folder / "solver.prototxt").write_text(solver.replace("display: 5", "display: 0"))
     whole = run_train(folder)
-    assert whole.wait(timeout=120) == 0, whole.stderr.read()
+    assert whole.wait(timeout=HANGS) == 0, whole.stderr.read()
     expected = (folder / "snap_iter_600.caffemodel").read_bytes()
     for path in folder.glob("snap_iter_*"):
         path.unlink()
@@ -163,10 +167,10 @@ def test_kill_at_random_moments(folder):
     killed = 0
     for _ in range(times):
         process = run_train(folder, "--resume=auto")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANGS
         seen = len(list(folder.glob("*.solverstate")))
         while len(list(folder.glob("*.solverstate"))) <= seen and process.poll() is None:
-            assert time.monotonic() < deadline
+            assert time.monotonic() < deadline, "no snapshot was written"
             time.sleep(0.001)
         time.sleep(rng.random() * 0.03)
         if process.poll() is None:
@@ -177,7 +181,7 @@ def test_kill_at_random_moments(folder):
     assert killed > 0
     last = run_train(folder, "--resume=auto")
     errors = last.stderr.read().decode()
-    assert last.wait(timeout=120) == 0, errors
+    assert last.wait(timeout=HANGS) == 0, errors
     assert "Resuming from" in errors or "Optimization Done" in errors
     assert (folder / "snap_iter_600.caffemodel").read_bytes() == expected
 
@@ -191,12 +195,12 @@ def test_interrupt_snapshots_and_resumes(folder):
             break
     process.send_signal(signal.SIGINT)
     rest = process.stderr.read().decode()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=HANGS) == 0
     assert "Optimization stopped early." in rest
     states = list(folder.glob("snap_iter_*.solverstate"))
     assert len(states) == 1
     iteration = int(states[0].stem.split("_")[-1])
     again = run_train(folder, f"--snapshot={states[0].name}", f"--iterations={iteration + 5}")
     assert "Resuming from" in again.stderr.read().decode()
-    assert again.wait(timeout=60) == 0
+    assert again.wait(timeout=HANGS) == 0
     assert (folder / f"snap_iter_{iteration + 5}.caffemodel").exists()

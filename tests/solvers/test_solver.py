@@ -54,7 +54,7 @@ def test_the_originals_words_in_the_originals_order(lines):
     assert "Snapshotting solver state to binary proto file snap_iter_7.solverstate" in found
     assert found.index("MultiStep Status: Iteration 8, step = 1") > 0
     assert found[-1] == "Optimization Done."
-    assert all(re.match(r"I\d{8} \d\d:\d\d:\d\d\.\d{6} \d+ \w+\.py:\d+\] ", line) for line in lines)
+    assert all(re.match(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ \w+\.py:\d+\] ", line) for line in lines)
 
 
 def test_train_and_test_nets_share_weights_from_the_start():
