@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from caffe import runtime
+from caffe import limits, runtime
 from caffe.errors import InputError, InputTypeError, ShapeError, StateError
 from caffe.memory import Memory, ReshapedMemory, Shape
 
@@ -31,6 +31,8 @@ def as_shape(dims: Iterable[Any]) -> Shape:
         shape.append(int(dim))
     if len(shape) > 32:
         raise InputError(f"A blob must have at most 32 axes; got {len(shape)}")
+    if math.prod(dim for dim in shape if dim) > limits.LARGEST_COUNT:
+        raise InputError(f"A blob's values must be countable; got shape {shape}")
     return tuple(shape)
 
 

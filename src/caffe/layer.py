@@ -60,6 +60,8 @@ class Layer:
         self.name: str = param.name
         self.phase: int = param.phase
         self.blobs = BlobVec()
+        self.others_bytes = 0
+        """What the parameters of the net's layers before this one take."""
         self.needs = Needs()
         self.bottom_count = len(param.bottom)
         self.top_count = len(param.top)

@@ -52,6 +52,11 @@ def register_layer(name: str) -> Callable[[_L], _L]:
     return register
 
 
+def is_of_user(type_name: str) -> bool:
+    """Whether layers of a type run code of the user's."""
+    return type_name == "Python" or type_name in _registered
+
+
 def _builtin(type_name: str) -> type[Layer] | None:
     module_name = _files().get(type_name.lower())
     if module_name is None or "_" in type_name:

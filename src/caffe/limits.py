@@ -34,6 +34,10 @@ LARGEST_TEXT = 64 << 20
 class LimitError(ValueError):
     """A file asks for more than a file may; readers make an error of this package of it."""
 
+    def __init__(self, message: str, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.fix = fix
+
 
 def shape(dims: Iterable[Any]) -> Shape:
     """Dimensions that an array can have. Raises LimitError.
@@ -73,29 +77,41 @@ class Budget:
 
 
 @contextmanager
-def guarding(kind: type[CaffeError], file: object = None, **place: Any) -> Iterator[None]:
+def guarding(
+    kind: type[CaffeError], file: object = None, *, theirs: bool = False, **place: Any
+) -> Iterator[None]:
     """Let nothing out but errors of this package: others become ``kind``, with the place and their cause.
 
-    Errors of this package pass, and learn the file where they do not know it.
+    Errors of this package pass, and learn the place where they do not know it. With ``theirs`` all others pass
+    as they are: they come from code of the user's.
     """
     try:
         yield
     except CaffeError as error:
         raise error.located(file=file, **place) from error.__cause__
-    except RecursionError as error:
-        raise kind("is nested too deep to be read", file=file, **place) from error
-    except MemoryError as error:
-        raise kind(f"asks for more memory than there is{_detail(error)}", file=file, **place) from error
     except Exception as error:
-        raise kind(f"cannot be used: {_said(error)}", file=file, **place) from error
+        if theirs:
+            raise
+        raise _ours(error, kind, file, place) from error
+
+
+def _ours(error: Exception, kind: type[CaffeError], file: object, place: dict[str, Any]) -> CaffeError:
+    if isinstance(error, RecursionError):
+        return kind("is nested too deep to be read", file=file, **place)
+    if isinstance(error, LimitError):
+        return kind(str(error), file=file, fix=error.fix, **place)
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+        return kind(f"asks for more memory than there is{_detail(error)}", file=file, **place)
+    return kind(f"cannot be used: {_said(error)}", file=file, **place)
 
 
 def _detail(error: BaseException) -> str:
-    return f": {error}" if str(error) else ""
+    text = _said(error)
+    return f": {text}" if str(error) else ""
 
 
 def _said(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:500]
+    text = " ".join(str(error).split("\nException raised from")[0].split())[:500]
     return f"{text} ({type(error).__name__})" if text else type(error).__name__
 
 
@@ -165,11 +181,11 @@ def _windows_memory() -> int:
     return int(status.total)
 
 
-def check_memory(count: int, what: str) -> None:
+def check_memory(count: int, what: str, fix: str | None = None) -> None:
     """Raise LimitError where ``what`` needs more bytes than there may be."""
     most = memory()
     if count > most:
-        raise LimitError(f"{what} needs {readable(count)} of memory; {readable(most)} {where_from()}")
+        raise LimitError(f"{what} needs {readable(count)} of memory; {readable(most)} {where_from()}", fix)
 
 
 def where_from() -> str:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from caffe.errors import StateError
+from caffe import limits
+from caffe.errors import InputError, StateError
 
 Shape = tuple[int, ...]
 
@@ -91,7 +92,7 @@ class Memory:
         if self.freed:
             raise StateError(self.freed, fix=self._freed_fix)
         if not self.allocated:
-            self._host = torch.zeros(self._shape)
+            self._host = torch.zeros(_possible(self._shape))
             self._head = _HOST
             if self.initial is not None:
                 initial, self.initial = self.initial, None
@@ -262,6 +263,15 @@ class Memory:
         exposed, lent = self.exposed, self.lent
         self.bind(tensor)
         self.exposed, self.lent = exposed, lent
+
+
+def _possible(shape: Shape) -> Shape:
+    """A shape whose values memory can hold. Raises InputError."""
+    try:
+        limits.check_memory(4 * math.prod(shape), f"a blob of shape {list(shape)}")
+    except limits.LimitError as error:
+        raise InputError(str(error), fix="Make it smaller, or set CAFFE_MAX_MEMORY") from None
+    return shape
 
 
 class ReshapedMemory(Memory):

@@ -9,6 +9,7 @@ on tensors without values (torch's meta device), gradients from autograd, one sm
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,7 +17,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from caffe import fillers, runtime
+from caffe import fillers, limits, runtime
 from caffe.blob import Blob, Shape
 from caffe.errors import CaffeError
 from caffe.gradients import gradients
@@ -149,6 +150,13 @@ class TensorLayer(Layer):
         shapes = [b.shape for b in bottom]
         self.check(*shapes)
         self.specs = self.declare(*shapes)
+        own = 4 * sum(math.prod(limits.shape(spec.shape)) for spec in self.specs)
+        limits.check_memory(
+            self.others_bytes + own,
+            f"the net needs {limits.readable(own)} for the parameters {_lists(s.shape for s in self.specs)} of this"
+            " layer: with those before it",
+            "Make num_output, or what the layer works on, smaller, or set CAFFE_MAX_MEMORY",
+        )
         for i, spec in enumerate(self.specs):
             blob = self.blobs.add_blob(*spec.shape)
             if spec.filler is not None and blob.count and fillers.can_wait(spec.filler):

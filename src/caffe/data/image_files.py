@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe import limits
 from caffe.data.transform import decode
-from caffe.errors import DataError, FileAccessError, MissingFileError, close_names
+from caffe.errors import DataError, MissingFileError, close_names
+from caffe.formats import files
 
 Array = npt.NDArray[Any]
 
@@ -58,29 +60,25 @@ def read_list(path: str, label_count: int = 1, *, needs_labels: bool = True) -> 
 def list_lines(path: str) -> list[str]:
     """The lines of a text file. Raises MissingFileError, DataError, FileAccessError."""
     try:
-        return Path(path).read_text(encoding="utf-8", errors="surrogateescape").split("\n")
-    except FileNotFoundError:
+        data = files.read_text_bytes(path, kind=DataError, most=limits.memory() // 4)
+    except MissingFileError:
         folder = Path(path).parent
         siblings = [p.name for p in folder.iterdir()] if folder.is_dir() else []
         raise MissingFileError(
             f"The list '{path}' does not exist (looked from {os.getcwd()})",
             fix=close_names(Path(path).name, siblings) or None,
         ) from None
-    except OSError as error:
-        raise FileAccessError(f"The list '{path}' cannot be read: {error.strerror}") from error
+    return data.decode("utf-8-sig", "surrogateescape").split("\n")
 
 
 def read_bytes(path: str) -> bytes:
     """A file's bytes. Raises MissingFileError, FileAccessError."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
+        return files.read_bytes(path, kind=DataError)
+    except MissingFileError:
         raise MissingFileError(
             "the image does not exist", file=path, fix="Correct the list or root_folder"
         ) from None
-    except OSError as error:
-        raise FileAccessError(f"the image cannot be read: {error.strerror}", file=path) from error
 
 
 def read_image(path: str, height: int = 0, width: int = 0, color: bool | None = True) -> Array:

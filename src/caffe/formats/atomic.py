@@ -25,7 +25,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         handle, made = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".tmp", dir=folder)
         os.close(handle)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise _refused(path, error) from error
     temporary = Path(made)
     try:
@@ -64,9 +64,9 @@ def _flush(path: str | Path) -> None:
         os.close(handle)
 
 
-def _refused(path: str, error: OSError) -> FileAccessError:
+def _refused(path: str, error: OSError | ValueError) -> FileAccessError:
     return FileAccessError(
-        f"cannot be written: {error.strerror or error}",
+        f"cannot be written: {getattr(error, 'strerror', None) or error}",
         file=path,
         fix="Give a path in a folder that exists and may be written to, with space left.",
     )

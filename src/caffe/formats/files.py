@@ -83,12 +83,14 @@ def read_bytes(
         if size > limit:
             raise kind(f"must have at most {limit:,} bytes; got {size:,}", file=path)
         try:
-            return file.read(limit + 1)
+            return file.readall()
         except OSError as error:
             raise FileAccessError(f"cannot be read: {error.strerror or error}", file=path) from error
 
 
-def read_text_bytes(path: str | os.PathLike[str], *, kind: type[CaffeError]) -> bytes:
+def read_text_bytes(
+    path: str | os.PathLike[str], *, kind: type[CaffeError], most: int = limits.LARGEST_TEXT
+) -> bytes:
     """The bytes of a text file, which may be a pipe (``/dev/stdin``, ``<(…)``) that somebody writes to.
 
     Raises as :func:`read_bytes`, and FileAccessError where a pipe stays silent for ten seconds.
@@ -114,8 +116,8 @@ def read_text_bytes(path: str | os.PathLike[str], *, kind: type[CaffeError]) -> 
                 return b"".join(parts)
             parts.append(piece)
             total += len(piece)
-            if total > limits.LARGEST_TEXT:
-                raise kind(f"must have at most {limits.LARGEST_TEXT:,} bytes; got more", file=path)
+            if total > most:
+                raise kind(f"must have at most {most:,} bytes; got more", file=path)
     finally:
         os.close(handle)
 

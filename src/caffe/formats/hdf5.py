@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caffe import limits
-from caffe.errors import CaffeError, SnapshotError, WeightsError
+from caffe.errors import CaffeError, FileAccessError, SnapshotError, WeightsError
 from caffe.formats import atomic, files
 from caffe.formats.binaryproto import SolverState
 
@@ -60,8 +60,9 @@ def write_weights(
     """Write a file of weights, and of gradients if ``diffs`` are given; ``layers`` are names and blobs.
 
     ``shared`` holds the name of the layer and the index of each blob that another layer owns: those are
-    written once, there. Raises FileAccessError.
+    written once, there. Raises FileAccessError, and WeightsError for names that HDF5 cannot hold.
     """
+    check_names((name, len(blobs)) for name, blobs in layers)
     with _created(path) as file:
         data = file.create_group("data")
         for name, blobs in layers:
@@ -75,6 +76,27 @@ def write_weights(
                 group = data.require_group(name)
                 for i, values in enumerate(blobs):
                     group.create_dataset(str(i), data=values)
+
+
+def check_names(layers: Iterable[tuple[str, int]]) -> None:
+    """Raise WeightsError where layers, by name and number of blobs, cannot stand in one HDF5 file.
+
+    Names with slashes are groups within groups there, so that 'a/0' cannot be a layer beside one 'a' with a blob.
+    """
+    found = {name: count for name, count in layers if count}
+    for name in found:
+        parts = name.split("/")
+        fault = "'/' at its ends or twice, '.' or a zero byte" if {"", "."} & {*parts} or "\0" in name else ""
+        for i in range(1, len(parts)):
+            outer = "/".join(parts[:i])
+            if parts[i].isdigit() and str(int(parts[i])) == parts[i] and int(parts[i]) < found.get(outer, 0):
+                fault = f"the place of a blob of layer '{outer}'"
+        if fault:
+            raise WeightsError(
+                f"This layer's name cannot stand in an HDF5 file: it has {fault}",
+                layer=name[:200],
+                fix="Save as .caffemodel (snapshot_format: BINARYPROTO), or rename the layer",
+            )
 
 
 def read_solver_state(path: str | os.PathLike[str]) -> SolverState:
@@ -321,5 +343,10 @@ def _created(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """A new HDF5 file, which takes its place when it is whole."""
     import h5py
 
-    with atomic.replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        yield file
+    try:
+        with atomic.replacing(path) as temporary, h5py.File(temporary, "w") as file:
+            yield file
+    except CaffeError:
+        raise
+    except Exception as error:  # h5py's RuntimeErrors, on a full disk
+        raise FileAccessError(f"cannot be written: {str(error)[:500]}", file=path) from error

@@ -8,8 +8,9 @@ from typing import Any
 
 from caffe.dialects import meaning
 from caffe.dialects.dialect import Dialect
-from caffe.errors import InputError, InputTypeError
+from caffe.errors import InputError, InputTypeError, NetError
 from caffe.formats import prototxt
+from caffe.limits import guarding
 from caffe.net.wiring import Wiring
 from caffe.passes.filter import filter_net
 from caffe.passes.splits import insert_splits
@@ -59,12 +60,13 @@ def wire(
         raise InputError(f"The phase must be caffe.TRAIN (0) or caffe.TEST (1); got {phase!r}")
     if isinstance(stages, str):
         raise InputTypeError(f"stages must be a list of strings; got the string '{stages}'")
-    found = read(source, dialect)
-    found.param.state.phase = phase  # type: ignore[assignment]
-    found.param.state.level = level
-    if stages is not None:
-        del found.param.state.stage[:]
-        found.param.state.stage.extend(stages)
-    filter_net(found)
-    insert_splits(found)
+    with guarding(NetError, source if isinstance(source, (str, os.PathLike)) else None):
+        found = read(source, dialect)
+        found.param.state.phase = phase  # type: ignore[assignment]
+        found.param.state.level = level
+        if stages is not None:
+            del found.param.state.stage[:]
+            found.param.state.stage.extend(stages)
+        filter_net(found)
+        insert_splits(found)
     return Wiring(found.param, found.lines, found.file), found.param

@@ -8,6 +8,7 @@ import traceback
 import torch
 
 from caffe.errors import CaffeError, DeviceError, LayerError
+from caffe.layer_factory import is_of_user
 from caffe.net.wiring import Step
 
 
@@ -16,7 +17,7 @@ def explained(error: Exception, file: str | None, step: Step, doing: str) -> Exc
     place = {"file": file, "line": step.line, "layer": step.name, "type": step.layer.type}
     if isinstance(error, CaffeError):
         return error.located(**place)  # type: ignore[arg-type]
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error):
         wanted = DeviceError(
             f"the device has not enough memory for {doing}",
             fix="Use a smaller batch_size (with iter_size to keep the effective batch), --amp=bf16,"
@@ -25,9 +26,9 @@ def explained(error: Exception, file: str | None, step: Step, doing: str) -> Exc
         )
         wanted.__cause__ = error
         return wanted
-    if _raised_by_torch(error):
+    if _raised_by_torch(error) or not is_of_user(step.layer.type):
         shapes = ", ".join(f"{n} {list(b.shape)}" for n, b in zip(step.bottom_names, step.bottom))
-        wrapped = LayerError(f"{doing} failed on bottoms {shapes}: {error}", **place)  # type: ignore[arg-type]
+        wrapped = LayerError(f"{doing} failed on bottoms {shapes}: {error or type(error).__name__}", **place)  # type: ignore[arg-type]
         wrapped.__cause__ = error
         return wrapped
     return error

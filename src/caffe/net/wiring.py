@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 from caffe import logs
 from caffe.blob import Blob
-from caffe.errors import CaffeError, LayerError, NetError, close_names
+from caffe.errors import LayerError, NetError, close_names
 from caffe.layer import Layer, bounds, describe
-from caffe.layer_factory import create_layer
+from caffe.layer_factory import create_layer, is_of_user
+from caffe.limits import guarding
+from caffe.net.footprint import Footprint
 from caffe.net.loss import fill_diff
 from caffe.net.sharing import ParamTable
 from caffe.proto import caffe_pb2
@@ -61,6 +63,7 @@ class Wiring:
         self.inputs: list[str] = []
         self.loss_weights: dict[str, float] = {}
         self.params = ParamTable()
+        self._footprint = Footprint()
         self._producer: dict[str, str] = {}
         self._unused: dict[str, None] = {}
         self._blob_needs_backward: dict[int, bool] = {}
@@ -68,22 +71,26 @@ class Wiring:
         try:
             for i, layer_param in enumerate(param.layer):
                 line = lines[i] if i < len(lines) else None
-                try:
-                    if layer_param.name in names:
-                        logs.verbose(f"Two layers are called {layer_param.name}")
-                    names.add(layer_param.name)
+                if layer_param.name in names:
+                    logs.verbose(f"Two layers are called {layer_param.name}")
+                names.add(layer_param.name)
+                with guarding(
+                    LayerError,
+                    file,
+                    theirs=is_of_user(layer_param.type),
+                    line=line,
+                    layer=layer_param.name,
+                    type=layer_param.type,
+                ):
                     self._append(layer_param, line, param.state.phase)
-                except CaffeError as error:
-                    raise error.located(
-                        file=file, line=line, layer=layer_param.name, type=layer_param.type
-                    ) from None
-            self._leave_out_what_no_loss_needs()
-            if param.force_backward:
-                self._force_backward()
+            with guarding(NetError, file):
+                self._leave_out_what_no_loss_needs()
+                if param.force_backward:
+                    self._force_backward()
+                self.params.share()
         except BaseException:
             self.close()
             raise
-        self.params.share()
         for step in self.steps:
             step.layer.needs.backward = step.needs_backward
         self.outputs = sorted(self._unused)
@@ -117,8 +124,10 @@ class Wiring:
         self._count_blobs(step)
         self.steps.append(step)
         layer.bottom_count, layer.top_count = len(step.bottom), len(step.top)
+        layer.others_bytes = self._footprint.parameters
         layer.setup(step.bottom, step.top)
         layer.reshape(step.bottom, step.top)
+        self._footprint.add(layer, step.bottom, step.top)
         for name, blob in zip(step.top_names, step.top):
             logs.verbose(f"{layer.name} -> {name} {' '.join(map(str, blob.shape))} ({blob.count})")
         self._set_loss_weights(step)

@@ -7,9 +7,9 @@ import math
 import os
 from pathlib import Path
 
-from caffe import logs, runtime
+from caffe import limits, logs, runtime
 from caffe.errors import InputTypeError, MissingFileError, SolverError, close_names
-from caffe.formats import prototxt
+from caffe.formats import hdf5, prototxt
 from caffe.net import build
 from caffe.net.net import Net
 from caffe.passes.upgrade import upgrade_solver
@@ -112,6 +112,32 @@ def prepare_prefix(param: SolverParameter, file: str | None) -> None:
             f"Snapshots cannot be written to '{folder}': {error.strerror}",
             field="snapshot_prefix",
             fix="Change its permissions or snapshot_prefix",
+        ) from None
+
+
+def check_net(param: SolverParameter, rule: Rule, net: Net) -> None:
+    """Raise SolverError where memory cannot hold what training this net takes, WeightsError where snapshots cannot.
+
+    What is counted is taken for certain: parameters, their gradients and the rule's history.
+    """
+    if param.snapshot and param.snapshot_format == SolverParameter.HDF5:
+        hdf5.check_names((step.name, len(step.layer.blobs)) for step in net.steps)
+    if runtime.device().type != "cpu" and limits.asked_memory() is None:
+        return
+    learned = 4 * sum(p.blob.count for p in net.learnable)
+    biggest = max(
+        net.steps, key=lambda step: sum(b.count for b in (*step.layer.blobs, *step.top)), default=None
+    )
+    try:
+        limits.check_memory(
+            learned * (2 + rule.slots),
+            f"training with {type(rule).__name__} (parameters, gradients and {rule.slots} histories)",
+        )
+    except limits.LimitError as error:
+        raise SolverError(
+            str(error),
+            layer=biggest.name if biggest else None,
+            fix="This layer takes most: make it smaller, train with SGD, or set CAFFE_MAX_MEMORY",
         ) from None
 
 

@@ -20,7 +20,7 @@ import torch
 
 from caffe import logs, runtime
 from caffe.errors import CaffeError, MissingFileError, SnapshotError
-from caffe.formats import binaryproto, hdf5
+from caffe.formats import binaryproto, files, hdf5
 from caffe.formats.atomic import replacing
 from caffe.net.weights import is_hdf5
 from caffe.precision import LossScale
@@ -29,6 +29,9 @@ from caffe.proto import caffe_pb2
 if TYPE_CHECKING:
     from caffe.net.net import Net
     from caffe.solvers.solver import Solver
+
+_LARGEST_EXTRA = 1 << 30
+"""Bytes: its largest parts are random generators' states, some kB for each worker."""
 
 State = dict[str, Any]
 """Numbers, strings, lists and dicts, for JSON."""
@@ -161,13 +164,15 @@ def _extra(solver: Solver, workers: list[State | None]) -> State:
 def read_extra(path: str | os.PathLike[str]) -> State | None:
     """What a snapshot holds for exact resuming, or None where it holds nothing. Raises SnapshotError."""
     extra = _extra_path(Path(path))
-    try:
-        found: State = json.loads(extra.read_text())
-        return found
-    except FileNotFoundError:
+    if not extra.exists():
         return None
-    except (ValueError, OSError) as error:
+    try:
+        found = json.loads(files.read_bytes(extra, _LARGEST_EXTRA, kind=SnapshotError))
+    except (ValueError, RecursionError, OSError) as error:
         raise _unusable(extra, error) from None
+    if not isinstance(found, dict):
+        raise _unusable(extra, TypeError(f"it must hold an object; got {type(found).__name__}"))
+    return found
 
 
 def apply_extra(solver: Solver, extra: State, path: str | os.PathLike[str]) -> None:
@@ -182,7 +187,7 @@ def apply_extra(solver: Solver, extra: State, path: str | os.PathLike[str]) -> N
         solver.policy.minimum_loss = extra["policy"]["minimum_loss"]
         solver.policy.last_improved = extra["policy"]["last_improved"]
         scale = extra.get("loss_scale")  # older files have none
-        solver.update.loss_scale = LossScale(*scale) if scale is not None else None
+        solver.update.loss_scale = LossScale(float(scale[0]), int(scale[1])) if scale is not None else None
         workers = extra["workers"]
         known = next((w for w in workers if w is not None), None)
         own = None
@@ -196,12 +201,13 @@ def apply_extra(solver: Solver, extra: State, path: str | os.PathLike[str]) -> N
         state = own or known
         if state is not None:
             _restore_worker(solver, state, exact=own is not None)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise _unusable(_extra_path(Path(path)), error) from None
+    except Exception as error:
+        raise _unusable(_extra_path(Path(path)), error) from error
 
 
 def _restore_worker(solver: Solver, state: State, *, exact: bool) -> None:
-    solver.loss_window = (state["losses"], state["smoothed"], state["window_start"])
+    losses: list[torch.Tensor | float] = [float(loss) for loss in _listed(state["losses"], "losses")]
+    solver.loss_window = (losses, float(state["smoothed"]), int(state["window_start"]))
     for net, cursors in zip((solver.net, *solver.test_nets), state["cursors"]):
         for layer in net.layers:
             restore_layer = getattr(layer, "restore", None)
@@ -214,6 +220,12 @@ def _restore_worker(solver: Solver, state: State, *, exact: bool) -> None:
     device = runtime.device()
     if state["cuda_rng"] and device.type == "cuda":
         torch.cuda.set_rng_state(_decode(state["cuda_rng"]), device)
+
+
+def _listed(value: Any, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{name} must be a list; got {type(value).__name__}")
+    return value
 
 
 def _unusable(path: Path, error: Exception) -> SnapshotError:

@@ -58,6 +58,7 @@ class Solver:
         self.test_nets: list[Net] = setup.test_nets(param, self.file) if runtime.root_solver() else []
         for test_net in self.test_nets:
             test_net.share_with(self.net)
+        setup.check_net(param, rule, self.net)
         if param.random_seed >= 0 and not runtime.root_solver():  # each drops out units of its own
             runtime.set_random_seed(param.random_seed + runtime.solver_rank())
         self._update = Update(param, rule, self.net.learnable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from caffe.data.image_batches import Share
 from caffe.data.image_files import list_lines
 from caffe.data.prefetch import Allocate, Array, BatchSource, State
 from caffe.errors import CorruptDataError, DataError, FileAccessError, MissingFileError, close_names
+from caffe.formats import files
+from caffe.formats.hdf5 import allows_external, external, links_outside
 
 BLOCK_BYTES = 1 << 26
 """How much is read at once; a file of up to this size is shuffled as a whole."""
@@ -162,6 +165,8 @@ class Hdf5Batches(BatchSource):
     def _datasets(self, file: h5py.File) -> list[Any]:
         found: list[Any] = []
         for name in self._names:
+            if (elsewhere := links_outside(file, name)) and not allows_external():
+                raise _leads_outside(name, elsewhere, file.filename)
             dataset = file.get(name)
             if not isinstance(dataset, h5py.Dataset):
                 raise DataError(
@@ -169,10 +174,12 @@ class Hdf5Batches(BatchSource):
                     file=file.filename,
                     fix=close_names(name, file) or "Name the tops as the datasets",
                 )
-            if dataset.ndim < 1 or dataset.dtype.kind not in "fiub":
+            if (elsewhere := external(dataset)) and not allows_external():
+                raise _leads_outside(name, elsewhere, file.filename)
+            if dataset.shape is None or dataset.ndim < 1 or dataset.dtype.kind not in "fiub":
                 raise DataError(
                     f"The dataset '{name}' must hold numbers and have at least one axis; "
-                    f"got {dataset.dtype}, shape {list(dataset.shape)}",
+                    f"got {dataset.dtype}, shape {list(dataset.shape or ())}",
                     file=file.filename,
                 )
             if found and dataset.shape[0] != found[0].shape[0]:
@@ -215,14 +222,26 @@ class Hdf5Batches(BatchSource):
             self._file = None
 
 
+def _leads_outside(name: str, where: str, file: str) -> DataError:
+    return DataError(
+        f"must hold its values itself; '{name[:100]}' leads to {where[:300]}",
+        file=file,
+        fix="If you trust the file, set CAFFE_HDF5_EXTERNAL=1",
+    )
+
+
 def _open(path: str) -> h5py.File:
     try:
-        return h5py.File(path, "r")
-    except FileNotFoundError:
+        os.close(files.opened(path, DataError))
+    except MissingFileError:
         raise MissingFileError("The HDF5 file does not exist", file=path) from None
-    except IsADirectoryError:
-        raise DataError("An HDF5 file is needed; got a folder", file=path) from None
-    except OSError as error:
+    except FileAccessError:
+        if os.path.isdir(path):
+            raise DataError("An HDF5 file is needed; got a folder", file=path) from None
+        raise
+    try:
+        return h5py.File(path, "r")
+    except Exception as error:
         if "unable to lock" in str(error).lower():
             raise FileAccessError(f"The HDF5 file is being written: {error}", file=path) from error
         raise CorruptDataError(f"The HDF5 file cannot be read: {error}", file=path) from error

@@ -37,6 +37,8 @@ class DenseBlock(TensorLayer):
         for field in ("numTransition", "growthRate"):
             if getattr(p, field) < 1:
                 raise self.error(f"must be given and at least 1; got {getattr(p, field)}", field=field)
+        if p.numTransition > 10_000:
+            raise self.error(f"must be at most 10,000; got {p.numTransition}", field="numTransition")
         if len(shape) != 4:
             raise self.shape_error(f"the bottom must be N×C×H×W; got shape {list(shape)}")
         if len(self.blobs) and self.blobs[0].shape[1] != shape[1]:

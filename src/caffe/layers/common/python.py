@@ -24,6 +24,9 @@ _STAND_INS = {
 """Modules that many nets name (py-faster-rcnn's, Synopsys'), for where they are not on the path."""
 
 
+_LONGEST_NAME = 250
+
+
 class Python(UserLayer):
     """A layer of the user's: the class ``layer`` of the module ``module``, derived from ``caffe.Layer``.
 
@@ -88,6 +91,13 @@ def _made(cls: type[Python], param: caffe_pb2.LayerParameter, found: Any) -> Lay
 
 def _module(param: caffe_pb2.LayerParameter) -> ModuleType:
     name = param.python_param.module
+    if len(name) > _LONGEST_NAME or not all(part.isidentifier() for part in name.split(".")):
+        raise LayerError(
+            f"must be a module's dotted name, as in 'my_layers.loss'; got {name[:200]!r}",
+            layer=param.name,
+            type=param.type,
+            field="module",
+        )
     for folder in (os.getcwd(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)):
         if folder and folder not in sys.path and not (folder == os.getcwd() and "" in sys.path):
             sys.path.append(folder)

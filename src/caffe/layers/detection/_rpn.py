@@ -34,6 +34,10 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+LONGEST_SETTINGS = 10_000
+"""Characters of a ``param_str``; real ones have some hundred."""
+
+
 def read_settings(layer: Layer, required: str) -> dict[str, Any]:
     """The settings, with what ``param_str`` says in their place: lines of 'key': value, as py-faster-rcnn's
     YAML.
@@ -43,6 +47,10 @@ def read_settings(layer: Layer, required: str) -> dict[str, Any]:
     text = re.sub(r"!!python/tuple|^\s*\{|\}\s*$", "", layer.param.python_param.param_str)
     found = dict(SETTINGS)
     given = set()
+    if len(text) > LONGEST_SETTINGS:
+        raise layer.error(
+            f"must have at most {LONGEST_SETTINGS:,} characters; got {len(text):,}", field="param_str"
+        )
     for part in re.split(r"\n|,(?![^\[(]*[\])])", text):
         if not part.strip():
             continue
@@ -50,7 +58,7 @@ def read_settings(layer: Layer, required: str) -> dict[str, Any]:
         key = key.strip().strip("'\"").lower()
         try:
             found[key] = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             separator = ""
         if not separator or key not in (*SETTINGS, required, "feat_stride", "num_classes"):
             raise layer.error(

@@ -87,6 +87,12 @@ class Recurrent(TensorLayer):
         p = self.param.recurrent_param
         return [] if p.expose_hidden else [(x[1], p.num_output)] * self.states
 
+    def infer(self, *shapes: Shape) -> Sequence[Shape]:
+        # of one step, however many there are: top 0 alone has them all
+        x, cont, *others = shapes
+        top, *states = super().infer((1, *x[1:]), (1, *cont[1:]), *others)
+        return [(x[0], *top[1:]), *states]
+
     def reset(self) -> None:
         """Forget the states: the next forward starts from zeros."""
         self.carried = ()

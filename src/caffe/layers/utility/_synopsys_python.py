@@ -21,6 +21,7 @@ _MODES = {"constant": "constant", "edge": "replicate", "reflect": "reflect"}
 """numpy's names of the ways to pad, and torch's."""
 _OPERATIONS = (torch.mul, torch.add, torch.maximum, torch.div, torch.minimum)
 _SUM = 1
+_LONGEST_SETTINGS = 10_000
 
 
 class _Dictated(TensorLayer):
@@ -32,11 +33,11 @@ class _Dictated(TensorLayer):
         """One entry of the dictionary. Raises LayerError where it has none, or is no dictionary."""
         text = self.param.python_param.param_str
         try:
-            found = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+            found = ast.literal_eval(text) if len(text) <= _LONGEST_SETTINGS else None
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             found = None
         if not isinstance(found, dict):
-            raise self.error(f"must be a dictionary; got {text!r}", field="param_str")
+            raise self.error(f"must be a dictionary; got {text[:200]!r}", field="param_str")
         if name not in found and not default:
             raise self.error(f"must have an entry '{name}'; got {text!r}", field="param_str")
         return found.get(name, *default)

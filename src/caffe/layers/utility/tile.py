@@ -25,4 +25,6 @@ class Tile(TensorLayer):
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         p = self.param.tile_param
-        return torch.cat([x] * p.tiles, self.axis(p.axis, tuple(x.shape)))
+        repeats = [1] * x.dim()
+        repeats[self.axis(p.axis, tuple(x.shape))] = p.tiles
+        return x.repeat(repeats)
