@@ -154,7 +154,9 @@ def attempt(net: caffe.Net, ways: list[str]) -> dict[str, str]:
             def code() -> None:
                 form = TorchNet(module.graph, exact=True)
                 source.write(form, Path(folder) / "m.py", Path(folder) / "m.safetensors")
-                check.compare(net, module, source.runner(Path(folder) / "m.py", module))
+                check.compare(
+                    net, module, source.runner(Path(folder) / "m.py", Path(folder) / "m.safetensors", module)
+                )
 
             found["source"] = tried(code)
     return found

@@ -1,11 +1,11 @@
-"""Every layer that means something outside of training leaves: as a module, and as ONNX."""
+"""Layers that mean something outside of training leave: as modules, as source where they have a form, as ONNX."""
 
 import numpy as np
 import pytest
 import support_exported_cases as exported_cases
 from harness import layer_parameter
 
-from caffe.export import check, onnx_file
+from caffe.export import check, onnx_file, source
 from caffe.export.torch_net import TorchNet
 
 CASES = exported_cases.leaving()
@@ -26,7 +26,12 @@ def test_as_modules(case, tmp_path):
     net, arrays = exported_cases.net_of(case, tmp_path)
     for exact in (False, True):
         module = exported_cases.module_of(net, exact)
-        agree(check.torch_forward(module, arrays), check.forward(net, module, arrays))
+        expected = check.forward(net, module, arrays)
+        agree(check.torch_forward(module, arrays), expected)
+    if all(place.form is not None for place in module.places):  # it can be printed, too
+        pytest.importorskip("safetensors")
+        source.write(module, tmp_path / "m.py", tmp_path / "m.safetensors")
+        agree(source.runner(tmp_path / "m.py", tmp_path / "m.safetensors", module)(arrays), expected)
 
 
 @pytest.mark.parametrize(

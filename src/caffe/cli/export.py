@@ -10,7 +10,7 @@ import click
 
 from caffe.cli import gflags
 
-ENDINGS = {"onnx": ".onnx", "pt2": ".pt2", "safetensors": ".safetensors"}
+ENDINGS = {"onnx": ".onnx", "pt2": ".pt2", "safetensors": ".safetensors", "py": ".py"}
 
 
 @click.command("export", cls=gflags.GflagsCommand)
@@ -22,7 +22,8 @@ ENDINGS = {"onnx": ".onnx", "pt2": ".pt2", "safetensors": ".safetensors"}
     multiple=True,
     required=True,
     metavar="FILE",
-    help="What to write: a path that ends in .onnx, .pt2 or .safetensors, or one of these words. May be given again.",
+    help="What to write: a path that ends in .onnx, .pt2, .safetensors or .py (source code, with its weights"
+    " beside it), or one of these words. May be given again.",
 )
 @click.option("--phase", type=click.Choice(["TEST", "TRAIN"]), default="TEST", show_default=True,
               help="TRAIN keeps losses and their labels.")  # fmt: skip
@@ -92,6 +93,8 @@ def command(
             found = export.to_pt2(
                 net, path, dynamic=free, keep=names, preprocess=before, check_it=check, force=force
             )
+        elif path.suffix == ".py":
+            found = export.to_source(net, path, keep=names, metadata=metadata, check_it=check, force=force)
         else:
             found = export.to_safetensors(net, path, force=force)
         size = path.stat().st_size / 1e6

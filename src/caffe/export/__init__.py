@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caffe.export.api import to_onnx, to_pt2, to_safetensors
+from caffe.export.api import to_onnx, to_pt2, to_safetensors, to_source
 from caffe.export.check import Difference, ExportError
 from caffe.export.definition import load
 from caffe.export.preprocess import Preprocess
@@ -17,5 +17,6 @@ __all__ = [
     "to_onnx",
     "to_pt2",
     "to_safetensors",
+    "to_source",
     "to_torch",
 ]

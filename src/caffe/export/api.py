@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from caffe.errors import CaffeError, InputError
-from caffe.export import check, onnx_file, pt2_file, tensors
+from caffe.export import check, onnx_file, pt2_file, source, tensors
 from caffe.export.check import Difference
 from caffe.export.graph import graph_of
 from caffe.export.preprocess import Preprocess
@@ -117,6 +117,38 @@ def to_safetensors(net: Net, path: PathLike, *, force: bool = False) -> Differen
         if not beside.exists():
             prototxt.write(beside, net.to_proto())
         return check.compare(net, again.eval(), lambda arrays: check.torch_forward(again, arrays))
+
+
+def to_source(
+    net: Net,
+    path: PathLike,
+    *,
+    keep: Iterable[str] = (),
+    metadata: dict[str, str] | None = None,
+    check_it: bool = True,
+    force: bool = False,
+) -> Difference | None:
+    """Write the net as Python source, with nothing but torch in it, and its weights beside it as safetensors.
+
+    Layers that the names bring together, the same several times, become classes. Both files are run and compared with
+    the net. Raises ExportError for a layer that has no plain form, InputError (also for a path that exists, without
+    ``force``), LayerError, MissingPackageError.
+    """
+    target = free(path, force)
+    weights = free(target.with_suffix(".safetensors"), force)
+    module = TorchNet(graph_of(net, losses=False, outputs=keep), exact=True).eval()
+    with output(weights) as values, output(target) as text:
+        source.write(module, text, values, {**describe(net), **(metadata or {})}, weights.name)
+        if not check_it:
+            return None
+        return check.compare(net, module, source.runner(text, values, module), _batches(net, module))
+
+
+def _batches(net: Net, module: TorchNet) -> tuple[int | None, ...]:
+    """Two sizes to try, where the net takes any."""
+    if not takes_any_batch(net, module):
+        return (None,)
+    return (None, int(next(iter(module.graph.inputs.values()))[0]) + 2)
 
 
 def takes_any_batch(net: Net, module: TorchNet) -> bool:

@@ -145,14 +145,13 @@ def compare(
 def row_distance(found: npt.NDArray[np.generic], expected: npt.NDArray[np.generic]) -> float:
     """As :func:`distance`, of rows in any order: the farthest that a row is from the nearest of the others."""
     columns = found.shape[-1] if found.shape[-1] > 1 else found.shape[1]
-    a, b = (x.reshape(-1, columns).astype(np.float64) for x in (found, expected))
-    scale = float(np.abs(b).max(initial=0.0)) or 1.0
+    a, b = (torch.from_numpy(x.reshape(-1, columns).astype(np.float64)) for x in (found, expected))
+    scale = float(b.abs().amax()) if b.numel() else 1.0
     worst = 0.0
     for one, other in ((a, b), (b, a)):
-        for start in range(0, len(one), 256):
-            gaps = np.abs(one[start : start + 256, None] - other[None]).max(-1)
-            worst = max(worst, float(gaps.min(1).max()))
-    return worst / scale
+        for part in one.split(1024):
+            worst = max(worst, float(torch.cdist(part, other, p=torch.inf).amin(1).amax()))
+    return worst / (scale or 1.0)
 
 
 def _ties(module: TorchNet, arrays: Arrays, tolerance: float) -> dict[str, npt.NDArray[np.bool_]]:

@@ -101,15 +101,17 @@ def _pad(g: Any, x: Any, pad: Any, mode: Any, value: Any) -> Any:
 def _batch_norm(
     g: Any, x: Any, weight: Any, bias: Any, mean: Any, var: Any, training: Any, *rest: Any
 ) -> Any:
-    sizes = _sizes(x)
-    if not helper._get_const(training, "b", "training") or sizes is None:
-        from torch.onnx._internal.torchscript_exporter import symbolic_opset9
-
-        return symbolic_opset9.batch_norm(g, x, weight, bias, mean, var, training, *rest)
+    sizes, eps = _sizes(x), helper._get_const(rest[1], "f", "eps")
+    if not helper._get_const(training, "b", "training"):
+        channels = _sizes(mean) or [1]
+        weight = _constant(g, np.ones(channels)) if helper._is_none(weight) else weight
+        bias = _constant(g, np.zeros(channels)) if helper._is_none(bias) else bias
+        return g.op("BatchNormalization", x, weight, bias, mean, var, epsilon_f=eps)
+    if sizes is None:
+        return helper._unimplemented("batch_norm", "input size not known")
     axes = [0, *range(2, len(sizes))]
     gap = g.op("Sub", x, _mean(g, x, axes))
     variance = _mean(g, g.op("Mul", gap, gap), axes)
-    eps = helper._get_const(rest[1], "f", "eps")
     y = g.op("Div", gap, g.op("Sqrt", g.op("Add", variance, _constant(g, eps))))
     shape = _constant(g, [-1, *[1] * (len(sizes) - 2)], np.int64)
     for kind, value in (("Mul", weight), ("Add", bias)):

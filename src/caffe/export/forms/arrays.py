@@ -47,7 +47,7 @@ def reshape(node: Node) -> Form | None:
         return x.reshape([x.shape[copy] if dim is None else dim for dim, copy in places])
 
     inner = ", ".join(f"{{0}}.shape[{copy}]" if dim is None else str(dim) for dim, copy in places)
-    return function(run, f"{{0}}.reshape({inner})")
+    return function(run, f"{{0}}.reshape({inner or '()'})")
 
 
 def _free_batch(places: list[tuple[int | None, int]], node: Node) -> list[tuple[int | None, int]]:

@@ -104,7 +104,7 @@ def lrn(node: Node) -> Form | None:
             return None
         return module(parts.LocalNorm, p.local_size, p.alpha, p.beta)
     size, alpha, beta, k = p.local_size, p.alpha, p.beta, p.k
-    form = module(nn.LocalResponseNorm, size, alpha=alpha, beta=beta, k=k)
+    form = module(nn.LocalResponseNorm, size, alpha=alpha, beta=beta, **({"k": k} if k != 1 else {}))
     if len(node.bottom_shapes[0]) < 3:  # torch wants more axes
         form.before = (lambda x: x[..., None], "{x}[..., None]")
         form.after = (lambda y: y[..., 0], "{x}[..., 0]")
