@@ -20,7 +20,6 @@ ENDINGS = {"onnx": ".onnx", "pt2": ".pt2", "safetensors": ".safetensors", "py": 
     "--to",
     "targets",
     multiple=True,
-    required=True,
     metavar="FILE",
     help="What to write: a path that ends in .onnx, .pt2, .safetensors or .py (source code, with its weights"
     " beside it), or one of these words. May be given again.",
@@ -46,6 +45,16 @@ ENDINGS = {"onnx": ".onnx", "pt2": ".pt2", "safetensors": ".safetensors", "py": 
               help="Order of channels that the net was trained on.")  # fmt: skip
 @click.option("--resize", default="", metavar="HxW", help="Resize images to this size, then crop the middle.")
 @click.option(
+    "--half/--nohalf", default=False, help="Half precision (.onnx); inputs and outputs stay as they are."
+)
+@click.option("--quantize", type=click.Choice(["int8"]),
+              help="8-bit integers (.onnx), with ranges from the photos of --calibrate.")  # fmt: skip
+@click.option("--calibrate", metavar="FOLDER",
+              help="Photos like those to come, prepared as --mean, --scale, --channels and --resize say.")  # fmt: skip
+@click.option(
+    "--triton", default="", metavar="DIR", help="Write a model repository of Triton Inference Server."
+)
+@click.option(
     "--labels", default="", metavar="FILE", help="Class names, one a line, for the model's properties."
 )
 @click.option("--license", "licence", default="", help="A licence for the model's properties.")
@@ -56,20 +65,24 @@ ENDINGS = {"onnx": ".onnx", "pt2": ".pt2", "safetensors": ".safetensors", "py": 
 def command(
     net_file: str, weights: str | None, targets: Sequence[str], phase: str, opset: int, dynamic: str, keep: str,
     shapes: Sequence[str], preprocess: bool, mean: str, scale: float, images: str, channels: str, resize: str,
-    labels: str, licence: str, random_weights: bool, check: bool, force: bool,
+    half: bool, quantize: str | None, calibrate: str | None, triton: str, labels: str, licence: str,
+    random_weights: bool, check: bool, force: bool,
 ) -> int:  # fmt: skip
     """Write the net of a prototxt, with its weights, in a form that others read, and check it number for number.
 
     \b
     caffe export deploy.prototxt net.caffemodel --to=net.onnx
     caffe export deploy.prototxt net.caffemodel --to=pt2 --to=safetensors
+    caffe export deploy.prototxt net.caffemodel --to=net.py
     caffe export deploy.prototxt net.caffemodel --to=net.onnx --preprocess --mean=104,117,123 --resize=256x256
+    caffe export deploy.prototxt net.caffemodel --to=net.onnx --quantize=int8 --calibrate=photos --mean=104,117,123
     """
     import caffe
     from caffe import export
     from caffe.export import api
 
     paths = [_path(net_file, target) for target in targets]
+    _check_flags(paths, triton, half, quantize, calibrate)
     for path in paths:
         api.free(path, force)
     free = tuple(w for w in dynamic.split(",") if w not in ("", "none"))
@@ -78,17 +91,22 @@ def command(
     net = export.load(
         net_file, weights, caffe.TRAIN if phase == "TRAIN" else caffe.TEST, given, random_weights
     )
-    before = _preprocess(mean, scale, images, channels, resize) if preprocess else None
+    photos = _preprocess(mean, scale, images, channels, resize)
+    before = photos if preprocess else None
     names = [n for n in keep.split(",") if n]
     metadata = {"weights": Path(weights).name, "weights_sha256": api.digest(weights)} if weights else {}
     if labels:
         metadata["labels"] = Path(labels).read_text(encoding="utf-8")
     if licence:
         metadata["license"] = licence
+    if triton:
+        paths.append(api.triton_place(triton, net, force))
     for path in paths:
         if path.suffix == ".onnx":
-            found = export.to_onnx(net, path, opset=opset, dynamic=free, keep=names, preprocess=before,
-                                   metadata=metadata, check_it=check, force=force)  # fmt: skip
+            found = export.to_onnx(
+                net, path, opset=opset, dynamic=free, keep=names, preprocess=before, metadata=metadata, half=half,
+                calibrate=calibrate, photos=photos, check_it=check, force=force or bool(triton),
+            )  # fmt: skip
         elif path.suffix == ".pt2":
             found = export.to_pt2(
                 net, path, dynamic=free, keep=names, preprocess=before, check_it=check, force=force
@@ -99,7 +117,22 @@ def command(
             found = export.to_safetensors(net, path, force=force)
         size = path.stat().st_size / 1e6
         click.echo(f"{path} ({size:.1f} MB): {found if found is not None else 'not checked'}")
+    if triton:
+        click.echo(api.triton_configure(paths[-1], net, "batch" in free, metadata.get("labels", "")))
     return 0
+
+
+def _check_flags(
+    paths: Sequence[Path], triton: str, half: bool, quantize: str | None, calibrate: str | None
+) -> None:
+    """Raise UsageError for flags that do not go together."""
+    if not (paths or triton):
+        raise click.UsageError("say what to write: --to=FILE (may be given again), or --triton=DIR")
+    if bool(quantize) != bool(calibrate):
+        raise click.UsageError("--quantize=int8 and --calibrate=FOLDER go together")
+    others = [path for path in paths if path.suffix != ".onnx"]
+    if (half or quantize) and others:
+        raise click.UsageError(f"--half and --quantize are for .onnx; got --to={others[0]}")
 
 
 def _path(net_file: str, target: str) -> Path:

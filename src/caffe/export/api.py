@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from caffe.errors import CaffeError, InputError
-from caffe.export import check, onnx_file, pt2_file, source, tensors
+from caffe.export import check, onnx_file, pt2_file, smaller, source, tensors, triton
 from caffe.export.check import Difference
 from caffe.export.graph import graph_of
 from caffe.export.preprocess import Preprocess
@@ -35,6 +35,9 @@ def to_onnx(
     losses: bool | None = None,
     preprocess: Preprocess | None = None,
     metadata: dict[str, str] | None = None,
+    half: bool = False,
+    calibrate: PathLike | None = None,
+    photos: Preprocess | None = None,
     check_it: bool = True,
     force: bool = False,
 ) -> Difference | None:
@@ -42,17 +45,26 @@ def to_onnx(
 
     ``dynamic``: "batch" leaves the number of items free (where the net itself takes any), "size" images' height and
     width. ``keep`` names blobs in the middle to put out too. ``preprocess`` goes into the model, which then takes uint8
-    images. ``metadata`` is added to the model's properties. ``check_it`` runs the file in ONNX Runtime and compares it
+    images. ``metadata`` is added to the model's properties. ``half`` stores and computes in half precision;
+    ``calibrate``, a folder of photos, in 8-bit integers: prepared as ``preprocess`` or else ``photos`` says, they show
+    what ranges values have. ``check_it`` runs the file in ONNX Runtime and compares it
     with the net. Raises ExportError, InputError (also for a path that exists, without ``force``), LayerError,
     MissingPackageError.
     """
     target = free(path, force)
+    _check_smaller(half, calibrate, opset)
     module = TorchNet(graph_of(net, losses, keep), exact=True)
     shapes = list(module.graph.inputs.values())
-    inputs = [torch.from_numpy(a) for a in check.inputs_for(net, module.input_names, None, 0).values()]
+    arrays = check.inputs_for(net, module.input_names, None, 0)
+    inputs = [torch.from_numpy(a) for a in arrays.values()]
     before = preprocess.module(shapes[0]) if preprocess is not None else None
     if preprocess is not None:
         inputs[0] = preprocess.example(shapes[0])
+    seen: list[check.Arrays] = []
+    if calibrate is not None:
+        seen = smaller.photos(
+            calibrate, shapes[0], preprocess or photos or Preprocess(), before is not None, arrays
+        )
     free_axes = tuple(a for a in dynamic_axes(dynamic) if a != "batch" or takes_any_batch(net, module))
     batches: tuple[int | None, ...] = (None, int(inputs[0].shape[0]) + 2) if "batch" in free_axes else (None,)
     with output(target) as temporary:
@@ -65,10 +77,27 @@ def to_onnx(
             metadata={**describe(net, preprocess), **(metadata or {})},
             before=before,
         )
+        tolerance = check.TOLERANCE
+        feeds = check.Feeds(net, module, preprocess, before)
+        if half:
+            smaller.halve(temporary)
+            tolerance = smaller.HALF_TOLERANCE
+        if calibrate is not None:
+            smaller.quantize(temporary, target.name, seen)
+            tolerance, batches = smaller.INT8_TOLERANCE, (None,)
+            feeds = check.Given(net, module, seen, before)
         if not check_it:
             return None
-        run = onnx_file.runner(temporary)
-        return check.compare(net, module, run, batches, feeds=check.Feeds(net, module, preprocess, before))
+        return check.compare(net, module, onnx_file.runner(temporary), batches, tolerance, feeds)
+
+
+def _check_smaller(half: bool, calibrate: PathLike | None, opset: int) -> None:
+    if half and calibrate is not None:
+        raise InputError("an export is of half precision or of 8-bit integers, not both")
+    if calibrate is not None and not os.path.isdir(calibrate):
+        raise InputError(f"{calibrate} is no folder of photos to calibrate with")
+    if calibrate is not None and opset < smaller.LEAST_OPSET:
+        raise InputError(f"8-bit integers need opset {smaller.LEAST_OPSET} or higher; got {opset}")
 
 
 def to_pt2(
@@ -95,11 +124,14 @@ def to_pt2(
         inputs[0] = preprocess.example(shapes[0])
     any_batch = "batch" in dynamic_axes(dynamic) and takes_any_batch(net, module)
     with output(target) as temporary:
-        pt2_file.write(module, temporary, inputs, dynamic=("batch",) if any_batch else (), before=before)
+        any_batch = pt2_file.write(
+            module, temporary, inputs, dynamic=("batch",) if any_batch else (), before=before
+        )
         if not check_it:
             return None
         run = pt2_file.runner(temporary, module.input_names, module.output_names)
-        return check.compare(net, module, run, feeds=check.Feeds(net, module, preprocess, before))
+        sizes = _batches(net, module) if any_batch else (None,)
+        return check.compare(net, module, run, sizes, feeds=check.Feeds(net, module, preprocess, before))
 
 
 def to_safetensors(net: Net, path: PathLike, *, force: bool = False) -> Difference | None:
@@ -214,3 +246,24 @@ def dynamic_axes(words: Sequence[str]) -> tuple[str, ...]:
         if word not in DYNAMIC:
             raise InputError(f"dynamic must be of {', '.join(DYNAMIC)}; got '{word}'")
     return tuple(words)
+
+
+def triton_place(folder: PathLike, net: Net, force: bool = False) -> Path:
+    """Where in a Triton model repository a net's ONNX file goes. Raises InputError for a model that exists."""
+    return triton.place(folder, net.name, force)
+
+
+def triton_configure(path: Path, net: Net, dynamic: bool, labels: str = "") -> Path:
+    """The config.pbtxt of a file in its place; the server batches where ``dynamic`` and the net's outputs allow it."""
+    return triton.configure(path, dynamic and _outputs_follow(net), labels)
+
+
+def _outputs_follow(net: Net) -> bool:
+    """Whether with more items in every input there are as many more in every output."""
+    module = TorchNet(graph_of(net, losses=False), exact=True).eval()
+    if not takes_any_batch(net, module):
+        return False
+    count = int(next(iter(module.graph.inputs.values()))[0]) + 2
+    arrays = check.inputs_for(net, module.input_names, count, 0)
+    found = check.torch_forward(module, arrays)
+    return all(value.ndim and value.shape[0] == count for value in found.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,6 +98,25 @@ class Feeds:
         with torch.no_grad():
             prepared = self._before(images).numpy()
         return {**arrays, first: prepared}, {**arrays, first: images.numpy()}
+
+
+class Given(Feeds):
+    """Feeds that are given, in order, as the export gets them; the net gets what ``before`` makes of the first."""
+
+    def __init__(
+        self, net: Net, module: TorchNet, feeds: Sequence[Arrays], before: torch.nn.Module | None = None
+    ) -> None:
+        super().__init__(net, module, before=before)
+        self._feeds = feeds
+
+    def make(self, batch: int | None, seed: int) -> tuple[Arrays, Arrays]:
+        given = self._feeds[seed % len(self._feeds)]
+        if self._before is None:
+            return given, given
+        first = self._names[0]
+        with torch.no_grad():
+            prepared = self._before(torch.from_numpy(given[first])).numpy()
+        return {**given, first: prepared}, given
 
 
 def compare(

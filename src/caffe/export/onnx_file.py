@@ -16,7 +16,7 @@ from torch import nn
 
 from caffe.errors import InputError
 from caffe.export import onnx_operators, onnx_symbolics
-from caffe.export.check import ExportError
+from caffe.export.check import ROWS, ExportError
 from caffe.export.packages import package
 from caffe.export.torch_net import Function, TorchNet
 
@@ -62,7 +62,7 @@ def write(
     if not LEAST_OPSET <= opset <= MOST_OPSET:
         raise InputError(f"the opset must be from {LEAST_OPSET} to {MOST_OPSET}; got {opset}")
     axes = {name: _free(x, dynamic) for name, x in zip(module.input_names, inputs)}
-    outputs = {name: {0: "batch"} for name in module.output_names} if any(axes.values()) else {}
+    outputs = _free_outputs(module) if any(axes.values()) else {}
     entry = Entry(module, before).eval() if not module.training else Entry(module, before)
     onnx_symbolics.register(opset, free_sizes="size" in dynamic)
     with _onnx_operators(module), _sizes(dynamic), quiet(), torch.no_grad():
@@ -84,6 +84,8 @@ def write(
             raise _explained(error, module, opset) from error
         model = onnx.load_from_string(buffer.getvalue())
         finish(onnx, model, metadata or {})
+        if "size" not in dynamic:
+            _fix_outputs(model, module, outputs)
         onnx.save(model, os.fspath(path))
 
 
@@ -95,6 +97,27 @@ def finish(onnx: Any, model: Any, metadata: dict[str, str]) -> None:
     for key, value in metadata.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
+
+
+def _free_outputs(module: TorchNet) -> dict[str, dict[int, str]]:
+    """The outputs' free axes: of detections the rows, of anything else the items."""
+    types = {top: place.node.type for place in module.places for top in place.node.tops}
+    rows = {name: 0 if types.get(name) == "FrcnnOutput" else 2 for name in types if types[name] in ROWS}
+    return {n: {rows[n]: "rows"} if n in rows else {0: "batch"} for n in module.output_names}
+
+
+def _fix_outputs(model: Any, module: TorchNet, free: dict[str, dict[int, str]]) -> None:
+    """Write down the sizes of outputs that are not free and that the exporter does not know."""
+    shapes = {n: s for place in module.places for n, s in zip(place.node.tops, place.node.top_shapes)}
+    for value in model.graph.output:
+        dims, shape = value.type.tensor_type.shape.dim, shapes.get(value.name, ())
+        for i, (dim, size) in enumerate(zip(dims, shape)):
+            if (
+                i not in free.get(value.name, {})
+                and len(dims) == len(shape)
+                and not dim.HasField("dim_value")
+            ):
+                dim.dim_value = size
 
 
 def _free(x: torch.Tensor, dynamic: Sequence[str]) -> dict[int, str]:

@@ -29,8 +29,11 @@ def write(
     *,
     dynamic: Sequence[str] = (),
     before: nn.Module | None = None,
-) -> None:
-    """Write a module as a .pt2 file. ``dynamic`` may hold "batch". Raises ExportError where torch has none."""
+) -> bool:
+    """Write a module as a .pt2 file; returns whether it takes any number of items, as "batch" in ``dynamic`` asks for.
+
+    Raises ExportError where torch has no graph for it.
+    """
     entry = Entry(module, before).train(module.training)
     for parameter in entry.parameters():
         parameter.requires_grad_(False)
@@ -39,6 +42,7 @@ def write(
             program = _program(entry, inputs, dynamic)
             with open(path, "wb") as file:
                 torch.export.save(program, file)  # type: ignore[arg-type]
+            return bool(program.range_constraints)
         except Exception as error:  # the exporter's own errors are of many types
             text = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ExportError(f"torch.export has no graph for it: {text}", file=module.graph.file) from error
