@@ -24,6 +24,7 @@ from caffe.net.failures import explained
 from caffe.net.inference import Inference
 from caffe.net.merging import Merging
 from caffe.net.renewal import Renewal
+from caffe.net.turns import Turn, one_at_a_time
 from caffe.net.wiring import Step, Wiring
 from caffe.precision import autocast
 from caffe.proto import caffe_pb2
@@ -34,6 +35,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 Hook = Callable[[int], Any]
 
 
+@one_at_a_time("forward forward_loss backward _backward forward_all forward_backward_all reshape run_again")
+@one_at_a_time("copy_from share_with set_input_arrays save save_hdf5 load_hdf5")
 class Net(Contents):
     """A network: ``Net(network_file, phase, level=0, stages=None, weights=None, dialect=None)``.
 
@@ -41,7 +44,8 @@ class Net(Contents):
     NetParameter or a NetSpec. ``dialect`` names the fork whose layers are meant, where several have one of the
     same name (docs/dialects.md). Raises MissingFileError, ParseError, NetError, LayerError, WeightsError.
 
-    ``blobs`` and ``params`` are dicts by name, of Blobs and of each layer's list of parameter Blobs.
+    ``blobs`` and ``params`` are dicts by name, of Blobs and of each layer's list of parameter Blobs. Threads' calls
+    wait for each other; what they do with blobs between calls goes into ``with net.turn:``.
     """
 
     def __init__(self, network_file: build.Source, *args: Any, **kwargs: Any) -> None:
@@ -55,6 +59,7 @@ class Net(Contents):
             self.copy_from(weights_file)
 
     def _setup(self, wiring: Wiring, param: caffe_pb2.NetParameter) -> None:
+        self.turn = Turn()
         self._wiring = wiring
         self._steps: list[Step] = wiring.steps
         self.name: str = param.name
@@ -62,10 +67,7 @@ class Net(Contents):
         self.file = wiring.file
         self._param = param
         self.hooks: dict[str, list[Hook]] = {
-            "before_forward": [],
-            "after_forward": [],
-            "before_backward": [],
-            "after_backward": [],
+            f"{when}_{way}": [] for way in ("forward", "backward") for when in ("before", "after")
         }
         self.layers: list[Layer] = [shown(s.layer) for s in self._steps]
         self.blobs: OrderedDict[str, Blob] = OrderedDict(wiring.blobs)
