@@ -68,7 +68,7 @@ def absolute(node: Node) -> Form | None:
 
 @form_of("HardSwish")
 def hard_swish(node: Node) -> Form | None:
-    return None
+    return function(lambda x: x * (x / 6 + 0.5).clamp(0, 1), "F.hardswish({0})")
 
 
 @form_of("Dropout")

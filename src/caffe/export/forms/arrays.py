@@ -141,3 +141,19 @@ def arg_max(node: Node) -> Form | None:
         lambda x: (last - x.flatten(1).flip(1).argmax(1)).to(x.dtype).reshape(-1, *ones),
         f"({last} - {{0}}.flatten(1).flip(1).argmax(1)).to({{0}}.dtype).reshape(-1, {', '.join(map(str, ones))})",
     )
+
+
+@form_of("Flip")
+def flip(node: Node) -> Form | None:
+    p = node.layer.param.flip_param
+    axes = [axis for axis, wanted in ((2, p.flip_height), (3, p.flip_width)) if wanted]
+    return function(lambda x: x.flip(axes), f"{{0}}.flip({axes})")
+
+
+@form_of("AutoCrop")
+def auto_crop(node: Node) -> Form | None:
+    size, (height, width) = node.bottom_shapes[0][2:], node.top_shapes[0][2:]
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    text = f"{{0}}[:, :, {top}:{top + height}, {left}:{left + width}]"
+    return function(lambda x, like: x[:, :, rows, columns], text)

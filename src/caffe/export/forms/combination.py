@@ -60,3 +60,8 @@ def axpy(node: Node) -> Form | None:
     index = (..., *(None,) * extra)
     a = "{0}" if not extra else "{0}[..., " + ", ".join(["None"] * extra) + "]"
     return function(lambda a, x, z: (a[index] if extra else a) * x + z, a + " * {1} + {2}")
+
+
+@form_of("Mul")
+def mul(node: Node) -> Form | None:
+    return function(torch.mul, "{0} * {1}")

@@ -59,9 +59,11 @@ def bn(node: Node) -> Form | None:
         return module(parts.Scale, node.bottom_shapes[0][1], bias=True)
     if layer.phase == caffe_pb2.TRAIN or not layout.statistics or p.inverse_std or len(node.tops) > 1:
         return None
-    if layout.frozen or len(node.bottom_shapes[0]) != 4:
+    if len(node.bottom_shapes[0]) != 4:
         return None
-    return module(nn.BatchNorm2d, node.bottom_shapes[0][1], eps=layout.eps, momentum=1 - layout.momentum)
+    form = module(nn.BatchNorm2d, node.bottom_shapes[0][1], eps=layout.eps, momentum=1 - layout.momentum)
+    form.trains = not layout.frozen
+    return form
 
 
 @form_of("Scale")

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from caffe.export.forms.form import Form, form_of, function, module, pair
+from caffe.export.forms.form import Form, Tensors, form_of, function, module, pair
 from caffe.export.graph import Node
 from caffe.export.parts import window as parts
 from caffe.layers.vision import _pool
@@ -177,6 +177,17 @@ def upsample(node: Node) -> Form | None:
     return module(parts.Unpool, tuple(node.top_shapes[0][2:]))
 
 
+@form_of("UpsampleDarknet")
+def upsample_darknet(node: Node) -> Form | None:
+    scale = node.layer.param.upsample_darknet_param.stride
+    if scale <= 1:
+        return None
+    return function(
+        lambda x: F.interpolate(x, scale_factor=scale, mode="nearest"),
+        f"F.interpolate({{0}}, scale_factor={scale}, mode='nearest')",
+    )
+
+
 @form_of("Unpooling")
 def unpooling(node: Node) -> Form | None:
     p = node.layer.param.unpooling_param
@@ -236,13 +247,20 @@ def inner_product(node: Node) -> Form | None:
     p = node.layer.param.inner_product_param
     axis = node.layer.axis(p.axis, node.bottom_shapes[0])
     inputs = math.prod(node.bottom_shapes[0][axis:])
-    if p.transpose:
-        return None
+    if not node.params:
+        return None  # the weights are a bottom
     kwargs = {} if len(node.params) > 1 else {"bias": False}
     form = module(nn.Linear, inputs, p.num_output, **kwargs)
     if len(node.bottom_shapes[0]) != axis + 1:
         form.before = (lambda x: x.flatten(axis), f"{{x}}.flatten({axis})")
+    if p.transpose:
+        form.to_state = form.from_state = _turned
     return form
+
+
+def _turned(blobs: Tensors) -> Tensors:
+    """The weight, which Caffe has as inputs × outputs here, the other way round."""
+    return {**blobs, "weight": blobs["weight"].t().contiguous()}
 
 
 @form_of("Embed")
