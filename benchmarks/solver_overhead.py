@@ -71,12 +71,9 @@ class Clock:
 def clocked(solver: caffe.SGDSolver) -> Clock:
     """Put a clock into a solver."""
     clock = Clock()
-    for layer in [step.layer for step in solver.net.steps]:
-        clock.around(layer, "forward", "layers")
-        clock.around(layer, "backward", "layers")
-    for merged in solver.net._merging.layers():
-        clock.around(merged, "forward", "layers")
-        clock.around(merged, "backward", "layers")
+    for layer in {op.layer for op in solver.net.plan().ops}:
+        clock.around(layer, "forward_keeping", "layers")
+        clock.around(layer, "backward_from", "layers")
     clock.around(solver.update.rule, "apply", "kernel")
     clock.around(solver, "apply_update", "update")
     clock.around(solver.net, "forward_loss", "net")

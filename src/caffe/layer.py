@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, ClassVar
 
 from caffe.blob import Blob, BlobVec, Shape
@@ -26,6 +27,15 @@ class Needs:
     backward: bool = True
     bottoms: list[bool] = field(default_factory=list)  # which bottoms want a gradient
     params: list[bool] = field(default_factory=list)  # which parameters want a gradient
+
+
+class Keep(Enum):
+    """What a forward keeps for its backward."""
+
+    NOTHING = "nothing"
+    INPUTS = "its inputs"
+    """Backward computes forward again."""
+    GRAPH = "its graph"
 
 
 class Layer:
@@ -82,6 +92,16 @@ class Layer:
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
         """Compute ``bottom[i].diff`` where ``propagate_down[i]``, and add to the blobs' diffs."""
+
+    def forward_keeping(self, bottom: Sequence[Blob], top: Sequence[Blob], keep: Keep) -> Any:
+        """``forward``, as nets call it; returns what ``keep`` says, for :meth:`backward_from`."""
+        self.forward(bottom, top)
+
+    def backward_from(
+        self, kept: Any, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
+    ) -> None:
+        """``backward``, as nets call it, of the forward that returned ``kept``."""
+        self.backward(top, propagate_down, bottom)
 
     def close(self) -> None:
         """Give back threads, files and other resources."""

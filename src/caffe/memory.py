@@ -87,8 +87,7 @@ class Memory:
 
     def _settle(self, device: torch.device) -> torch.Tensor:
         if self.freed and self.restore is not None:
-            restore, self.restore = self.restore, None
-            restore()
+            self.restore()
         if self.freed:
             raise StateError(self.freed, fix=self._freed_fix)
         if not self.allocated:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ from caffe import fillers, limits, runtime
 from caffe.blob import Blob, Shape
 from caffe.errors import CaffeError
 from caffe.gradients import gradients
-from caffe.layer import Count, Layer
+from caffe.layer import Count, Keep, Layer
 from caffe.precision import autocast, low_precision, widened
 from caffe.proto import caffe_pb2
 from caffe.randomness import RandomState, drawing_again, random_state
@@ -38,6 +39,18 @@ class Stateful:
 
     tops: torch.Tensor | Sequence[torch.Tensor]
     state: Sequence[torch.Tensor]
+
+
+@dataclass(slots=True)
+class Kept:
+    """What one forward of a layer kept for its backward."""
+
+    inputs: Sequence[torch.Tensor]
+    carried: Tensors
+    graph: tuple[list[torch.Tensor], Tensors] | None = None
+    """The leaves (inputs and parameters) and their tops; None where forward is computed again from the inputs."""
+    random: RandomState | None = None
+    """Where the random numbers of that forward began, for a graph made later."""
 
 
 _MOST_INFERRED = 10_000
@@ -82,14 +95,7 @@ class TensorLayer(Layer):
         super().__init__(param)
         self.specs = []
         self._shapes: tuple[Shape, ...] | None = None
-        self._kept: tuple[list[torch.Tensor], Tensors] | None = None  # leaves, their tops
-        self._carried: Tensors = ()  # what was carried into that forward
-        self._inputs: list[torch.Tensor] | None = None  # where no graph was kept
-        self.keep_graph = self.phase == caffe_pb2.TRAIN
-        """Whether forward keeps the graph for backward; else backward computes forward again."""
-        self.inference = False
-        """Whether forward keeps nothing at all: no backward will come."""
-        self._rng_state: RandomState | None = None
+        self._last: Kept | None = None  # of a forward by itself, outside of a net
 
     # What a layer says. (The signatures are open so that each layer can write its own.)
 
@@ -194,32 +200,68 @@ class TensorLayer(Layer):
         self._shapes = shapes
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        device = runtime.device()
+        self._last = self.forward_keeping(bottom, top, self.keeps)
+
+    @property
+    def keeps(self) -> Keep:
+        """What a forward keeps unless it is told otherwise: in TEST hardly anyone calls backward."""
+        if not self.needs.backward:
+            return Keep.NOTHING
+        return Keep.GRAPH if self.phase == caffe_pb2.TRAIN else Keep.INPUTS
+
+    def forward_keeping(self, bottom: Sequence[Blob], top: Sequence[Blob], keep: Keep) -> Any:
         inputs = [b.tensor for b in bottom]
         if tuple([x.shape for x in inputs]) != self._shapes:
             self._shapes = None
             self.reshape(bottom, top)
-        keep = self.needs.backward and not self.inference
-        graph = keep and self.keep_graph
-        params = self._parameters(device, graph)
-        self._kept = self._inputs = self._rng_state = None
-        carried = self._carried = self.carried
-        if graph:
-            leaves, outs, state = self._differentiable(inputs, params, carried)
-            self._kept = leaves, outs
-            for blob, out in zip(top, outs):
-                blob.bind(out.detach())
-        else:
-            if keep:
-                self._inputs = inputs
-                if self.draws:
-                    self._rng_state = random_state()
-            outs, state = self.evaluate(inputs, params, carried)
-            for blob, out in zip(top, outs):
-                blob.bind(out)
+        outs, state, kept = self._computed(inputs, keep, self.carried)
+        for blob, out in zip(top, outs):
+            blob.bind(out)
         if state:
-            self.set_state(state, device)
+            self.set_state(state, runtime.device())
         self._lend_data(bottom, top, inputs)
+        return kept
+
+    def forward_again(
+        self,
+        inputs: Sequence[torch.Tensor],
+        keep: Keep,
+        carried: Tensors,
+        statistics: Sequence[torch.Tensor] | None,
+    ) -> tuple[Tensors, Kept | None]:
+        """The tops of a forward that was, from its inputs and the state before it; nothing of the layer changes."""
+        shapes = tuple(tuple(x.shape) for x in inputs)
+        if shapes != self._shapes:
+            self.check(*shapes)
+            self._shapes = None  # so that the next forward checks its own
+        outs, _, kept = self._computed(inputs, keep, carried, statistics)
+        return outs, kept
+
+    def _computed(
+        self,
+        inputs: Sequence[torch.Tensor],
+        keep: Keep,
+        carried: Tensors,
+        statistics: Sequence[torch.Tensor] | None = None,
+    ) -> tuple[Tensors, Sequence[torch.Tensor], Kept | None]:
+        """The tops, the new state, and what is kept; ``statistics`` take the place of the present ones."""
+        graph = keep is Keep.GRAPH
+        params = self._parameters(runtime.device(), graph)
+        if statistics is not None:
+            values = iter(statistics)
+            params = [x if spec.learns else next(values) for x, spec in zip(params, self.specs)]
+        if graph:
+            leaves, tops, state = self._differentiable(inputs, params, carried)
+            return (
+                tuple([top.detach() for top in tops]),
+                state,
+                Kept((), carried, (leaves, tops)),
+            )
+        kept = None
+        if keep is Keep.INPUTS:
+            kept = Kept(inputs, carried, random=random_state() if self.draws else None)
+        outs, state = self.evaluate(inputs, params, carried)
+        return outs, state, kept
 
     @property
     def statistics(self) -> list[Blob]:
@@ -256,7 +298,7 @@ class TensorLayer(Layer):
                     blob.data_memory.lend(out.data_memory)
 
     def _differentiable(
-        self, inputs: list[torch.Tensor], params: list[torch.Tensor], carried: Tensors = ()
+        self, inputs: Sequence[torch.Tensor], params: Sequence[torch.Tensor], carried: Tensors = ()
     ) -> tuple[list[torch.Tensor], Tensors, Sequence[torch.Tensor]]:
         leaves = []
         needs = [*self.needs.bottoms, *self.needs.params]
@@ -289,13 +331,18 @@ class TensorLayer(Layer):
         return self.evaluate(inputs, params)[0]
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
+        self.backward_from(self._last, top, propagate_down, bottom)
+
+    def backward_from(
+        self, kept: Any, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]
+    ) -> None:
         for i in self.no_gradient:
             if i < len(bottom) and propagate_down[i]:
                 raise self.error(
                     f"bottom {i} ('{bottom[i].name}') cannot have a gradient",
                     fix="Set its propagate_down to false",
                 )
-        leaves, outs = self._graph(bottom)
+        leaves, outs = self._graph_of(kept or Kept([b.tensor for b in bottom], self.carried))
         differing = [(out, t.diff_tensor) for out, t in zip(outs, top) if out.requires_grad]
         grads: Sequence[torch.Tensor | None] = [None] * len(leaves)
         if differing:
@@ -313,25 +360,19 @@ class TensorLayer(Layer):
                 shared = any(grad.data_ptr() == diff.data_ptr() for _, diff in differing)
                 blob.diff_memory.accumulate(grad.clone() if shared else grad.contiguous())
 
-    def _graph(self, bottom: Sequence[Blob]) -> tuple[list[torch.Tensor], Tensors]:
-        if self._kept is not None:
-            return self._kept
-        inputs = self._inputs if self._inputs is not None else [b.tensor for b in bottom]
+    def _graph_of(self, kept: Kept) -> tuple[list[torch.Tensor], Tensors]:
+        """Leaves and tops of the forward that kept this; made now where it kept its inputs only."""
+        if kept.graph is not None:
+            return kept.graph
         params = [b.tensor for b in self.blobs]
-        with autocast(runtime.device()):
-            if self._rng_state is None:
-                return self._differentiable(inputs, params, self._carried)[:2]
-            with drawing_again(self._rng_state):
-                return self._differentiable(inputs, params, self._carried)[:2]
+        drawing = nullcontext() if kept.random is None else drawing_again(kept.random)
+        with autocast(runtime.device()), drawing:
+            return self._differentiable(kept.inputs, params, kept.carried)[:2]
 
     @property
-    def ready_for_backward(self) -> bool:
-        """Whether forward has kept something for backward."""
-        return self._kept is not None or self._inputs is not None
-
-    def release(self) -> None:
-        """Forget what forward kept for backward."""
-        self._kept = self._inputs = None
+    def changes_state(self) -> bool:
+        """Whether a forward may change statistics or what is carried."""
+        return bool(self.statistics) or type(self).carries is not TensorLayer.carries
 
 
 def as_tuple(tops: torch.Tensor | Sequence[torch.Tensor] | Stateful) -> Tensors:

@@ -115,9 +115,15 @@ def test_relus_in_place_keep_nothing() -> None:
     net = caffe.Net(n, caffe.TEST)
     net.set_inference()
     kept = []
-    relu = next(s.layer for s in net.steps if s.name == "relu")
-    forward = relu.forward
-    relu.forward = lambda bottom, top: (forward(bottom, top), kept.append(weakref.ref(top[0].tensor)))  # type: ignore[method-assign]
+    relu = next(op.layer for op in net.plan().ops if op.names == "relu")
+    forward = relu.forward_keeping
+
+    def watched(bottom: Any, top: Any, keep: Any) -> Any:
+        found = forward(bottom, top, keep)
+        kept.append(weakref.ref(top[0].tensor))
+        return found
+
+    relu.forward_keeping = watched  # type: ignore[method-assign]
     net.forward()
     assert len(kept) == 1
     assert kept[0]() is None

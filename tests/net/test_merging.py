@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import caffe
 from caffe import layers as L
+from caffe.net.rewrites.norm_into_convolution import FoldedConvolution
 
 
 def build(phase: int) -> caffe.Net:
@@ -65,7 +67,7 @@ def test_whole(phase: int) -> None:
         net.clear_param_diffs()
         net.forward()
         net.backward()
-    assert net._merging.on
+    assert ("bn + scale", ("scale into norm",)) in [(op.names, op.rewrites) for op in net.plan().ops]
     same(figures(net), expected(phase))
 
 
@@ -144,7 +146,7 @@ def test_inference_folds_into_convolutions() -> None:
     wanted = outputs(net)
     net.set_inference(keep=["ip"])
     assert np.abs(outputs(net) - wanted).max() <= 1e-5 * np.abs(wanted).max()
-    assert [step.name for step in net.steps if step.runs is not step.layer] == ["conv", "bn", "scale", "relu"]
+    assert [op.names for op in net.plan().ops if len(op.steps) > 1] == ["conv + bn + scale + relu"]
 
 
 @pytest.mark.parametrize("name", ["conv", "bn", "scale"])
@@ -172,7 +174,7 @@ def test_inference_in_parts_runs_layer_by_layer() -> None:
     for k in range(len(net.layers)):
         net._forward(k, k)
     assert np.abs(net.blobs["ip"].data - wanted).max() <= 1e-5 * np.abs(wanted).max()
-    assert all(step.runs is step.layer for step in net.steps)
+    assert all(entry is not None and len(entry.op.steps) == 1 for entry in net._executor.trace.entries)
 
 
 def test_inference_in_mixed_precision_folds_nothing(request: pytest.FixtureRequest) -> None:
@@ -181,20 +183,24 @@ def test_inference_in_mixed_precision_folds_nothing(request: pytest.FixtureReque
     net.set_inference()
     caffe.set_amp("bf16")
     net.forward()
-    assert net.steps[1].runs is net.steps[1].layer
+    assert net.plan().ops[1].names == "conv"
 
 
 def test_inference_packs_kernels_once() -> None:
     net = build(caffe.TEST)
     net.set_inference()
     net.forward()
-    ((_, folded),) = net._merging._folds
+    folded = net.plan().ops[1].layer
+    assert isinstance(folded, FoldedConvolution)
     packed = folded._folded
     net.forward()
+    net.forward(blobs=["conv"])  # another plan
     assert packed is not None and folded._folded is packed
+    gone = weakref.ref(folded)
+    del folded
     net.set_inference(False)
     net.forward()
-    assert folded._folded is None
+    assert gone() is None
 
 
 def test_inference_follows_new_shapes() -> None:

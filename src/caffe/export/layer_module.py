@@ -74,7 +74,7 @@ def _apart(node: Node, phase: int) -> TensorLayer:
     layer.blobs = BlobVec()
     for param in node.params:
         layer.blobs.add_blob(*param.tensor.shape)
-    layer.release()
+    layer._last = None
     layer.reset() if hasattr(layer, "reset") else None
     layer._shapes = None
     shapes: list[Shape] = node.bottom_shapes

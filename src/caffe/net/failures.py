@@ -40,4 +40,5 @@ def _raised_by_torch(error: Exception) -> bool:
         return False
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1].filename.replace(os.sep, "/") if frames else ""
-    return "/torch/" in last or "/caffe/layers/" in last or last.endswith("/caffe/tensor_layer.py")
+    ours = ("/caffe/tensor_layer.py", "/caffe/gradients.py")
+    return "/torch/" in last or "/caffe/layers/" in last or last.endswith(ours)

@@ -11,7 +11,7 @@ import torch
 from caffe.blob import Blob
 from caffe.kernels import operations, panels, separable, winograd
 from caffe.layers.vision.convolution import Convolution
-from caffe.net.folding import fold
+from caffe.net.rewrites.norm_into_convolution import fold
 from caffe.net.wiring import Step
 
 Tensors = Sequence[torch.Tensor]

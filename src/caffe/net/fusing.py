@@ -16,23 +16,24 @@ from typing import Literal
 import torch
 
 from caffe import runtime
+from caffe.blob import Blob
 from caffe.kernels import chain, image, native, separable, winograd
 from caffe.layers.activation.relu import ReLU
 from caffe.layers.normalization.lrn import LRN
 from caffe.layers.utility.concat import Concat
 from caffe.layers.vision.convolution import Convolution
-from caffe.net.folding import goes_into, takes_more
 from caffe.net.fused import Branch, Chained, Folded, Fused, Joined, Link, Normalized, OfImage, Separable
+from caffe.net.rewrites.norm_into_convolution import goes_into, takes_more
 from caffe.net.wiring import Step
 
 
-def plan(steps: Sequence[Step], visible: set[int]) -> list[Fused]:
+def plan(steps: Sequence[Step], visible: set[Blob]) -> list[Fused]:
     """What becomes one operation.
 
-    ``visible`` are the ids of blobs whose values are wanted. Blobs have the shapes that the graph is for.
+    ``visible`` are the blobs whose values are wanted. Blobs have the shapes that the graph is for.
     """
     ours = runtime.device().type == "cpu" and not runtime.amp()
-    readers = Counter(id(b) for step in steps for b in step.bottom)
+    readers = Counter(b for step in steps for b in step.bottom)
     found: list[Fused] = []
     branches: dict[int, Branch] = {}  # by the place of the last layer
     depthwise: dict[int, Branch] = {}  # likewise
@@ -74,7 +75,7 @@ def plan(steps: Sequence[Step], visible: set[int]) -> list[Fused]:
 
 
 def _chained(
-    found: Sequence[Fused], steps: Sequence[Step], readers: Counter[int], visible: set[int]
+    found: Sequence[Fused], steps: Sequence[Step], readers: Counter[Blob], visible: set[Blob]
 ) -> list[Fused]:
     """The same, with what can run row by row as one."""
     chains: list[list[Link]] = []
@@ -91,8 +92,8 @@ def _goes_behind(
     links: Sequence[Link],
     link: Link,
     steps: Sequence[Step],
-    readers: Counter[int],
-    visible: set[int],
+    readers: Counter[Blob],
+    visible: set[Blob],
 ) -> bool:
     """Whether it can be the next of them, and that is faster than by itself."""
     if not isinstance(link, Separable) or not _feeds(links[-1].last, link.first, steps, readers, visible):
@@ -102,17 +103,17 @@ def _goes_behind(
     return kernels <= chain.MOST_KERNELS and width >= chain.LEAST_WIDTH and chain.pays(images)
 
 
-def _behind(steps: Sequence[Step], place: int, readers: Counter[int], visible: set[int]) -> Step | None:
+def _behind(steps: Sequence[Step], place: int, readers: Counter[Blob], visible: set[Blob]) -> Step | None:
     """The layer behind, if it works in place or is the only one that wants this one's top."""
     blob = steps[place].top[0]
     then = steps[place + 1] if place + 1 < len(steps) else None
     if then is None or len(then.bottom) != 1 or then.bottom[0] is not blob:
         return None
-    alone = id(blob) not in visible and readers[id(blob)] == 1
+    alone = blob not in visible and readers[blob] == 1
     return then if alone or then.top[0] is blob else None
 
 
-def _into_kernels(steps: Sequence[Step], place: int, readers: Counter[int], visible: set[int]) -> list[int]:
+def _into_kernels(steps: Sequence[Step], place: int, readers: Counter[Blob], visible: set[Blob]) -> list[int]:
     """The places of a convolution and of what goes into its kernels: BatchNorm, Scale."""
     found = [place]
     while then := _behind(steps, found[-1], readers, visible):
@@ -157,7 +158,7 @@ def _is_lrn(step: Step) -> bool:
 
 
 def _joined(
-    steps: Sequence[Step], place: int, branches: dict[int, Branch], readers: Counter[int], visible: set[int]
+    steps: Sequence[Step], place: int, branches: dict[int, Branch], readers: Counter[Blob], visible: set[Blob]
 ) -> list[Branch]:
     """The branches that a Concat joins, if it joins nothing else, along channels, and nobody else wants them."""
     step = steps[place]
@@ -175,15 +176,15 @@ def _joined(
     return found
 
 
-def _for_one(branch: Branch, steps: Sequence[Step], readers: Counter[int], visible: set[int]) -> bool:
+def _for_one(branch: Branch, steps: Sequence[Step], readers: Counter[Blob], visible: set[Blob]) -> bool:
     """Whether one layer alone, outside of the branch, wants its top."""
     blob = steps[branch.places[-1]].top[0]
     own = sum(blob is b for k in branch.places for b in steps[k].bottom)
-    return id(blob) not in visible and readers[id(blob)] - own == 1
+    return blob not in visible and readers[blob] - own == 1
 
 
 def _feeds(
-    first: Branch, second: Branch, steps: Sequence[Step], readers: Counter[int], visible: set[int]
+    first: Branch, second: Branch, steps: Sequence[Step], readers: Counter[Blob], visible: set[Blob]
 ) -> bool:
     """Whether the first's top is for the second alone."""
     top = steps[first.places[-1]].top[0]

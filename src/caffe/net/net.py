@@ -6,36 +6,30 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy.typing as npt
-import torch
 
 from caffe import allocator, fillers, logs, runtime
 from caffe.blob import Blob
-from caffe.errors import CaffeError, InputError, InputTypeError, StateError
+from caffe.errors import CaffeError, InputError, InputTypeError
 from caffe.layer import Layer
 from caffe.net import batching, build, loss, weights
 from caffe.net.arguments import blob_list, constructor, layer_index, put
-from caffe.net.checkpointing import Checkpointing
-from caffe.net.compiled import Compiled
 from caffe.net.contents import Contents
-from caffe.net.failures import explained
-from caffe.net.inference import Inference
-from caffe.net.merging import Merging
-from caffe.net.renewal import Renewal
+from caffe.net.run.executor import Executor
+from caffe.net.run.plan import Plan
 from caffe.net.turns import Turn, one_at_a_time
 from caffe.net.wiring import Step, Wiring
-from caffe.precision import autocast
 from caffe.proto import caffe_pb2
-from caffe.tensor_layer import TensorLayer
 from caffe.user_layer import shown
 
 Arrays = dict[str, npt.NDArray[Any]]
 Hook = Callable[[int], Any]
 
 
-@one_at_a_time("forward forward_loss backward _backward forward_all forward_backward_all reshape run_again")
+@one_at_a_time("forward forward_loss backward _backward forward_all forward_backward_all reshape plan")
 @one_at_a_time("copy_from share_with set_input_arrays save save_hdf5 load_hdf5")
 class Net(Contents):
     """A network: ``Net(network_file, phase, level=0, stages=None, weights=None, dialect=None)``.
@@ -73,12 +67,7 @@ class Net(Contents):
         self.blobs: OrderedDict[str, Blob] = OrderedDict(wiring.blobs)
         self.inputs: list[str] = list(wiring.inputs)
         self.outputs: list[str] = list(wiring.outputs)
-        self._merging = Merging(self._steps)
-        self._renewal = Renewal(self._steps, list(self._merging.layers()))
-        self._inference: Inference | None = None
-        self._checkpointing: Checkpointing | None = None
-        self._loss_scale = 1.0
-        self._compiled: Compiled | None = None
+        self._executor = Executor(wiring, self.name, self.hooks, self.turn)
         self._compiles: bool | None = None  # as the user said for this net
         self._index = {s.name: i for i, s in reversed(list(enumerate(self._steps)))}
         self._last = allocator.ReturnsMemory()
@@ -111,9 +100,7 @@ class Net(Contents):
         extra = blob_list(self.blobs, blobs)
         if kwargs:
             put(self.blobs, kwargs, self.inputs, "input", "data")
-        if self._inference is not None:
-            self._inference.also = frozenset(returned + extra)
-        self._forward(first, last)
+        self._run(first, last + 1, frozenset(returned + extra))
         return {name: self.blobs[name].data for name in dict.fromkeys(returned + extra) if name in self.blobs}
 
     def _forward(self, start: int, end: int) -> float:
@@ -123,45 +110,23 @@ class Net(Contents):
     def forward_loss(self, start: int = 0, end: int | None = None) -> loss.Loss:
         """Run layers by index; the loss stays on the device, so that nothing waits for it."""
         stop = len(self._steps) if end is None else end + 1
-        compiled = self._compiled_now()
-        whole, hooked = (start, stop) == (0, len(self._steps)), any(self.hooks.values())
-        self._merging.set(whole and not hooked, folding=self._inference is not None and not runtime.amp())
-        with torch.no_grad(), autocast(runtime.device()):
-            if compiled is not None and compiled.takes(start, stop):
-                return compiled.forward()
-            if self._checkpointing is not None and whole:
-                return self._checkpointing.forward()
-            if not hooked:  # they may look at what there is
-                self._renewal.before(start, stop)
-            return loss.total([self.forward_step(i) for i in range(start, stop)])
+        return self._run(start, stop, frozenset(self.outputs))
 
-    def forward_step(self, index: int) -> loss.Loss:
-        """Run one layer; returns its part of the loss."""
-        step, inference = self._steps[index], self._inference
-        for hook in self.hooks["before_forward"]:
-            hook(index)
-        if inference is not None:
-            inference.before(step)
-        try:
-            step.runs.forward(step.bottom, step.top)
-        except Exception as error:
-            raise explained(error, self.file, step, "forward") from error.__cause__
-        part = self.loss_of(step) if step.has_loss else 0.0
-        for hook in self.hooks["after_forward"]:
-            hook(index)
-        if inference is not None:
-            inference.after(index, step.name)
-        return part
+    def _run(self, start: int, stop: int, also: frozenset[str]) -> loss.Loss:
+        if self._compiles is None and self.phase == caffe_pb2.TEST and runtime.compiles():
+            self.compile()
+        return self._executor.forward(start, stop, also)
 
-    def loss_of(self, step: Step) -> loss.Loss:
-        """A layer's part of the loss: the values of its tops times their weights."""
-        return loss.loss_of(step, self._loss_scale)
+    def plan(self) -> Plan:
+        """What the next forward of the whole net runs, as a list of ops; ``print`` shows it.
+
+        Each op is one layer, or several that run as one, with the rewrites that made it so.
+        """
+        return self._executor.plan(also=frozenset(self.outputs))
 
     def set_loss_scale(self, scale: float) -> None:
         """Multiply all gradients by a factor from now on, as float16 needs it; losses are shown without it."""
-        if scale != self._loss_scale:
-            self._loss_scale = scale
-            loss.set_scale(self._steps, scale)
+        self._executor.set_loss_scale(scale)
 
     def backward(
         self,
@@ -194,45 +159,7 @@ class Net(Contents):
 
     def _backward(self, start: int | None = None, end: int = 0) -> None:
         """Run backward by layer index, from ``start`` (the last) down to ``end``."""
-        if self._inference is not None and self._inference.restore is not None:
-            self.run_again()
-        elif self._inference is not None:
-            raise StateError(
-                "A net in inference mode keeps nothing that backward needs",
-                file=self.file,
-                fix="Call net.set_inference(False), then forward again",
-            )
-        if self._compiled is not None and self._compiled.latest:
-            self._compiled.settle()
-        start = len(self._steps) - 1 if start is None else start
-        whole = (start, end) == (len(self._steps) - 1, 0)
-        with torch.no_grad():
-            if self._checkpointing is not None:
-                if not whole:
-                    raise StateError(
-                        "Backward with checkpoints must be of the whole net; got a part of it",
-                        file=self.file,
-                        fix="Call net.set_checkpointing(False), then forward again",
-                    )
-                self._checkpointing.backward()
-                return
-            if not (self._merging.on and whole) or any(self.hooks.values()):
-                self._merging.split()
-            for i in range(start, end - 1, -1):
-                self.backward_step(i)
-
-    def backward_step(self, index: int) -> None:
-        """Run one layer's backward."""
-        step = self._steps[index]
-        for hook in self.hooks["before_backward"]:
-            hook(index)
-        if step.needs_backward:
-            try:
-                step.runs.backward(step.top, step.propagate_down, step.bottom)
-            except Exception as error:
-                raise explained(error, self.file, step, "backward") from error.__cause__
-        for hook in self.hooks["after_backward"]:
-            hook(index)
+        self._executor.backward(len(self._steps) - 1 if start is None else start, end)
 
     def reshape(self) -> None:
         """Give every blob the shape that follows from the inputs' present shapes."""
@@ -261,15 +188,12 @@ class Net(Contents):
         """
         if on and self.phase == caffe_pb2.TRAIN:
             logs.warning(f"Net '{self.name}' is for training: only nets of the TEST phase are compiled")
-        self._compiled = (
-            Compiled(self, blob_list(self.blobs, keep)) if on and self.phase == caffe_pb2.TEST else None
-        )
-        self._compiles = self._compiled is not None
+        self._compiles = on and self.phase == caffe_pb2.TEST
+        names = frozenset(blob_list(self.blobs, keep)) if self._compiles else frozenset()
+        self._switch(compiled=self._compiles, compiled_keep=names)
 
-    def _compiled_now(self) -> Compiled | None:
-        if self._compiles is None and self.phase == caffe_pb2.TEST and runtime.compiles():
-            self.compile()
-        return self._compiled
+    def _switch(self, **changes: Any) -> None:
+        self._executor.mode = replace(self._executor.mode, **changes)
 
     def set_inference(self, on: bool = True, keep: Iterable[str] = (), recompute: bool = False) -> None:
         """Run forward only, in as little memory as possible.
@@ -277,44 +201,18 @@ class Net(Contents):
         Nothing is kept for backward, and a blob is freed once no later layer reads it; inputs, outputs,
         losses and the blobs named in ``keep`` stay, as do those that ``forward(blobs=…)`` asks for. Reading a
         freed one, or calling backward, raises StateError; with ``recompute``, in a net without data layers,
-        all layers are run again then, from what the inputs hold. Raises UnknownNameError for a ``keep`` that
-        is no blob.
+        the layers of that forward are run again then, from the inputs that it had, with the parameters as they
+        are then. Raises UnknownNameError for a ``keep`` that is no blob.
         """
-        self._inference = Inference(self, blob_list(self.blobs, keep), recompute) if on else None
-        self._keep_nothing(on)
+        names = frozenset(blob_list(self.blobs, keep)) if on else frozenset()
+        self._switch(inference=on, recompute=on and recompute, keep=names)
 
     def set_checkpointing(self, on: bool = True) -> None:
         """Train in less memory: blobs between checkpoints are freed, and computed again in backward.
 
         Reading one of them raises StateError. Forward and backward must be of the whole net.
         """
-        self._checkpointing = Checkpointing(self) if on else None
-        self._keep_nothing(on)
-
-    def _keep_nothing(self, on: bool) -> None:
-        """Whether layers keep nothing for backward."""
-        for layer in self._tensor_layers():
-            layer.inference = on
-            layer.release()
-        if not on:
-            for step in self._steps:
-                for blob in step.top:
-                    blob.data_memory.renew()
-
-    def _tensor_layers(self) -> list[TensorLayer]:
-        own = [step.layer for step in self._steps if isinstance(step.layer, TensorLayer)]
-        return [*own, *self._merging.layers()]
-
-    def run_again(self) -> None:
-        """In inference mode: run all layers again, this time keeping everything."""
-        inference, self._inference = self._inference, None
-        self._keep_nothing(False)
-        try:
-            self._forward(0, len(self._steps) - 1)
-        finally:
-            self._inference = inference
-            for layer in self._tensor_layers():
-                layer.inference = True
+        self._switch(checkpointing=on)
 
     # Weights
 

@@ -6,8 +6,9 @@ need a gradient (lr_mult ≠ 0), and the sweep from the end that leaves out what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from caffe import logs
 from caffe.blob import Blob
@@ -33,11 +34,6 @@ class Step:
     top_names: list[str] = field(default_factory=list)
     loss_weights: list[float] = field(default_factory=list)
     needs_backward: bool = False
-    runs: Layer = field(init=False)
-    """What forward and backward call: the layer, unless it is merged with another."""
-
-    def __post_init__(self) -> None:
-        self.runs = self.layer
 
     @property
     def name(self) -> str:
@@ -64,6 +60,8 @@ class Wiring:
         self.loss_weights: dict[str, float] = {}
         self.params = ParamTable()
         self._footprint = Footprint()
+        self.made: dict[Hashable, Any] = {}
+        """Layers that stand for several, and compiled graphs: what one plan has made, the next finds here."""
         self._producer: dict[str, str] = {}
         self._unused: dict[str, None] = {}
         self._blob_needs_backward: dict[int, bool] = {}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 
-from caffe.blob import Blob, Shape
+from caffe.blob import Shape
 from caffe.tensor_layer import TensorLayer
 
 
@@ -28,35 +26,6 @@ class ReLU(TensorLayer):
 
     plain: bool
     """Whether it is max(x, 0) and nothing else."""
-
-    overwrites = False
-    """Set by the net where the bottom's values are made for this layer alone, which works in place."""
-    _overwritten: torch.Tensor | None = None
-
-    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        self.release()
-        memory = bottom[0].data_memory
-        if not self.overwrites or memory.exposed or memory.lent or not self.plain:
-            super().forward(bottom, top)
-            return
-        y = torch.relu_(bottom[0].tensor)
-        if self.needs.backward and not self.inference:
-            self._overwritten = y
-
-    def release(self) -> None:
-        super().release()
-        self._overwritten = None
-
-    def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
-        if self._overwritten is None:
-            super().backward(top, propagate_down, bottom)
-        elif propagate_down[0]:
-            y, memory = self._overwritten, top[0].diff_memory
-            diff = top[0].diff_tensor.to(y.dtype)
-            apart = memory.exposed or memory.lent or diff.stride() != y.stride()
-            found = torch.empty_like(y) if apart else diff
-            torch.ops.aten.threshold_backward.grad_input(diff, y, 0, grad_input=found)
-            bottom[0].bind_diff(found)
 
     def check(self, *shapes: Shape) -> None:
         p = self.param.relu_param

@@ -101,6 +101,10 @@ class BatchNorm(TensorLayer):
         """Whether it normalizes by the statistics of training, not by the batch's."""
         return self._global
 
+    @property
+    def changes_state(self) -> bool:
+        return not self._global
+
     def line(
         self, mean_sum: torch.Tensor, var_sum: torch.Tensor, weight_sum: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

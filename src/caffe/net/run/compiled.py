@@ -10,24 +10,24 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from caffe import logs, runtime
 from caffe.blob import Blob
 from caffe.kernels.image import MOST_CHANNELS
-from caffe.layers.activation.relu import ReLU
 from caffe.memory import Memory
 from caffe.net import fusing
 from caffe.net.fused import Fused
 from caffe.net.loss import Loss, total
+from caffe.net.run import liveness
+from caffe.net.run.op import Op, Values
+from caffe.net.run.plan import Runner
+from caffe.net.run.trace import Entry, begin
+from caffe.net.wiring import Step, Wiring
 from caffe.precision import autocast
 from caffe.tensor_layer import TensorLayer
-
-if TYPE_CHECKING:
-    from caffe.net.net import Net
-    from caffe.net.wiring import Step
 
 Tensors = list[torch.Tensor]
 
@@ -37,137 +37,120 @@ _MOST_REBUILDS = 2  # for changed weights, before they are no longer taken as co
 
 
 class Compiled:
-    """A net's forward with compiled runs of layers. ``keep`` names blobs that are read after every forward."""
+    """A group of ops, of a whole net: those that can are run as graphs. ``keep`` names blobs that are handed out."""
 
-    def __init__(self, net: Net, keep: Iterable[str] = ()) -> None:
-        self._net = net
-        self._keep = frozenset(keep)
-        self._plan: list[int | Run] | None = None
-        self.latest = False
-        """Whether the net's last forward was a compiled one."""
+    title = "compiled"
 
-    def takes(self, start: int, stop: int) -> bool:
-        """Whether this forward, by layer index, can be a compiled one: of the whole net, without hooks."""
-        net = self._net
-        hooked = net.hooks["before_forward"] or net.hooks["after_forward"]
-        return start == 0 and stop == len(net.steps) and not hooked
+    def __init__(self, ops: Sequence[Op], wiring: Wiring, keep: Iterable[str]) -> None:
+        self.ops = ops
+        self._wiring = wiring
+        self._stay = liveness.shown(wiring, keep)
+        self.parts: list[Op | Run] | None = None
+        """The ops, in runs where they make such; None before the first forward."""
 
-    def forward(self) -> Loss:
+    def forward(self, runner: Runner) -> Loss:
         """Run the net; returns the loss."""
-        if self._plan is None:
-            loss, self._plan = self._first()
+        if self.parts is None:
+            loss, self.parts = self._first(runner)
             return loss
-        self.latest = True
-        step = self._net.forward_step
-        return total([part.forward() if isinstance(part, Run) else step(part) for part in self._plan])
+        return total(
+            [part.forward(runner) if isinstance(part, Run) else runner.run(part) for part in self.parts]
+        )
 
-    def _first(self) -> tuple[Loss, list[int | Run]]:
+    def _first(self, runner: Runner) -> tuple[Loss, list[Op | Run]]:
         """An ordinary forward, in which it is found out which layers make runs."""
-        net = self._net
         losses: list[Loss] = []
-        plan: list[int | Run] = []
-        run: list[int] = []
-        for i, step in enumerate([*net.steps, None]):
-            inputs = [b.tensor for b in step.bottom] if step is not None else []
-            if step is not None:
-                losses.append(net.forward_step(i))
-            if step is not None and _is_function(step, inputs):
-                run.append(i)
+        parts: list[Op | Run] = []
+        ops: list[Op] = []
+        for op in self.ops:
+            inputs = [b.tensor for b in op.bottom]
+            losses.append(runner.run(op))
+            if _is_function(op.steps[0], inputs):
+                ops.append(op)
                 continue
-            plan += [Run(net, run[0], i, self._keep)] if len(run) >= _LEAST else run
-            run = []
-            if step is not None:
-                plan.append(i)
-        if not any(isinstance(part, Run) for part in plan):
-            logs.warning(f"Nothing in net '{net.name}' can be compiled: it runs layer by layer")
-        return total(losses), plan
+            parts += [*self._run(ops), op]
+            ops = []
+        parts += self._run(ops)
+        if not any(isinstance(part, Run) for part in parts):
+            logs.warning(f"Nothing in net '{runner.name}' can be compiled: it runs layer by layer")
+        return total(losses), parts
 
-    def settle(self) -> None:
-        """Run the layers of the last forward's graphs one by one, so that backward finds what it needs."""
-        self.latest = False
-        for part in self._plan or ():
-            if isinstance(part, Run):
-                for i in range(part.start, part.stop):
-                    self._net.forward_step(i)
+    def _run(self, ops: list[Op]) -> list[Op | Run]:
+        if len(ops) < _LEAST:
+            return [*ops]
+        return [
+            Run(ops, self._stay | liveness.read(self._wiring.steps[ops[-1].places[-1] + 1 :]), self._inputs)
+        ]
+
+    @property
+    def _inputs(self) -> set[Blob]:
+        return {self._wiring.blobs[name] for name in self._wiring.inputs}
 
 
 class Run:
-    """Layers ``start`` to before ``stop`` as one graph, or one for each shape of its inputs."""
+    """Ops as one graph, or one for each shape of its inputs. ``visible`` blobs are handed out."""
 
-    def __init__(self, net: Net, start: int, stop: int, keep: frozenset[str]) -> None:
-        self._net = net
-        self.start, self.stop = start, stop
-        self._steps = steps = list(net.steps[start:stop])
-        inside: dict[int, tuple[str, Blob]] = {}
-        outside: dict[int, Blob] = {}
-        for step in steps:
-            outside.update((id(b), b) for b in step.bottom if id(b) not in inside)
-            inside.update((id(b), (name, b)) for name, b in zip(step.top_names, step.top))
-        later = {id(b) for step in net.steps[stop:] for b in step.bottom}
-        later |= {id(net.blobs[name]) for name in (*net.outputs, *net.inputs, *keep)}
-        later |= {id(b) for step in steps for b, weight in zip(step.top, step.loss_weights) if weight}
-        self._inputs = list(outside.values())
-        self._outputs = [blob for key, (_, blob) in inside.items() if key in later]
-        self._hidden = [found for key, found in inside.items() if key not in later]
+    def __init__(self, ops: Sequence[Op], visible: set[Blob], users: set[Blob]) -> None:
+        self.ops = ops
+        self._steps = steps = liveness.steps_of(ops)
+        self._entry = Op(ops[0].layer, tuple(steps), tuple(op.places[0] for op in ops))
+        self._inputs = liveness.entering(steps)
+        self._users = users
+        inside = liveness.written(steps)
+        self._outputs = [blob for blob in inside if blob in visible]
+        self._hidden = [(name, blob) for blob, name in inside.items() if blob not in visible]
         self._params = [blob for step in steps for blob in step.layer.blobs]
-        self._visible = later
+        self._visible = visible
         self._graphs: dict[Any, Callable[..., Tensors] | None] = {}
         self._stamps: list[Stamp] = []
         self._rebuilds = 0
+        self.fused: Sequence[Fused] = ()
+        """What several layers run as, in the last graph that was built."""
 
-    def forward(self) -> Loss:
+    def forward(self, runner: Runner) -> Loss:
         """Run the graph, building it where there is none for these shapes; returns the loss."""
-        inputs = [_own(b, b in self._net_inputs()) for b in self._inputs]
-        if self._changed():
+        inputs = [_own(b, b in self._users) for b in self._inputs]
+        if self._changed(runner.name):
             self._graphs.clear()
         key = (runtime.device(), runtime.amp(), *((x.shape, x.dtype) for x in inputs))
         if key not in self._graphs:
-            loss = self._one_by_one()
+            loss = self._one_by_one(runner)
             self._graphs[key] = self._build(inputs)
             return loss
         graph = self._graphs[key]
         if graph is None:
-            return self._one_by_one()
+            return self._one_by_one(runner)
+        segment = begin(self.ops, dict(zip(self._inputs, inputs)), self._hidden)
+        runner.remember(segment)
         with torch.no_grad():
             outputs = graph(*inputs)
         for blob, tensor in zip(self._outputs, outputs):
             blob.bind(tensor.clone() if tensor.is_cuda else tensor)  # CUDA graphs write there again
-        restore = partial(self._restore, inputs)
         for name, blob in self._hidden:
-            blob.data_memory.free(f"the compiled net has no values of '{name}'", restore=restore)
-        return total([self._net.loss_of(step) for step in self._steps if step.has_loss])
+            blob.data_memory.free(f"the compiled net has no values of '{name}'", restore=segment.restore)
+        runner.trace.put(Entry(self._entry, None, segment))
+        return total([runner.loss_of(step) for step in self._steps if step.has_loss])
 
-    def _net_inputs(self) -> list[Blob]:
-        return [self._net.blobs[name] for name in self._net.inputs]
-
-    def _one_by_one(self) -> Loss:
-        return total([self._net.forward_step(i) for i in range(self.start, self.stop)])
-
-    def _restore(self, inputs: Tensors) -> None:
-        """Compute what the graph did not hand out, from the inputs it had."""
-        with torch.no_grad(), autocast(runtime.device()):
-            values = self._evaluate(inputs, self._own(), [])
-        for _, blob in self._hidden:
-            if blob.data_memory.freed:
-                blob.bind(values[id(blob)])
+    def _one_by_one(self, runner: Runner) -> Loss:
+        return total([runner.run(op) for op in self.ops])
 
     def _evaluate(
         self, inputs: Sequence[torch.Tensor], own: Sequence[Tensors], fused: Sequence[Fused]
-    ) -> dict[int, torch.Tensor]:
-        """Every blob's values by its id, as a pure function of inputs and of each layer's own parameters.
+    ) -> Values:
+        """Every blob's values, as a pure function of inputs and of each layer's own parameters.
 
         Those of ``fused`` layers are all with the last of them.
         """
-        values = {id(b): x for b, x in zip(self._inputs, inputs)}
+        values = dict(zip(self._inputs, inputs))
         inside = {k for one in fused for k in one.places}
         at_last = {one.places[-1]: one for one in fused}
         for i, step in enumerate(self._steps):
             one = at_last.get(i)
             if one is not None:
-                values[id(step.top[0])] = one.run([values[id(b)] for b in one.bottoms], own[i])
+                values[step.top[0]] = one.run([values[b] for b in one.bottoms], own[i])
             elif i not in inside:
-                tops = evaluate(step, [values[id(b)] for b in step.bottom], own[i])
-                values.update((id(b), x) for b, x in zip(step.top, tops))
+                tops = evaluate(step, [values[b] for b in step.bottom], own[i])
+                values.update((b, x) for b, x in zip(step.top, tops))
         return values
 
     def _own(self) -> list[Tensors]:
@@ -186,13 +169,13 @@ class Run:
 
     # Building
 
-    def _changed(self) -> bool:
+    def _changed(self, name: str) -> bool:
         """Whether the weights are others than those built into the graphs."""
         if not any(stamp.changed() for stamp in self._stamps):
             return False
         self._rebuilds += 1
         what = "compiling again" if self._rebuilds <= _MOST_REBUILDS else "no longer compiled as constants"
-        logs.warning(f"The weights of net '{self._net.name}' were changed: {what}")
+        logs.warning(f"The weights of net '{name}' were changed: {what}")
         return True
 
     def _build(self, inputs: Tensors) -> Callable[..., Tensors] | None:
@@ -203,6 +186,7 @@ class Run:
         try:
             with torch.no_grad():
                 fused = fusing.plan(self._steps, self._visible) if frozen else []
+                self.fused = fused
                 own = self._packed(fused)
                 function = partial(self._outputs_of, [len(tensors) for tensors in own], fused)
                 graph = _compile(function, inputs, [x for tensors in own for x in tensors], frozen)
@@ -223,7 +207,7 @@ class Run:
         rest = iter(tensors)
         own = [[next(rest) for _ in range(count)] for count in counts]
         values = self._evaluate(list(rest), own, fused)
-        return [values[id(b)] for b in self._outputs]
+        return [values[b] for b in self._outputs]
 
 
 class Stamp:
@@ -270,9 +254,7 @@ def evaluate(step: Step, inputs: Tensors, params: Tensors) -> Sequence[torch.Ten
 def _is_function(step: Step, inputs: Tensors) -> bool:
     """Whether a layer that has just run can be part of a graph: nothing in it but operations on tensors."""
     layer = step.layer
-    if layer.type != "Split" and not (
-        isinstance(layer, TensorLayer) and type(layer).forward in (TensorLayer.forward, ReLU.forward)
-    ):
+    if layer.type != "Split" and not isinstance(layer, TensorLayer):
         return False
     params = [b.tensor for b in layer.blobs]
     state = torch.get_rng_state()
