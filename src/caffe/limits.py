@@ -123,6 +123,31 @@ def path(value: str | os.PathLike[str]) -> str:
     return name
 
 
+# What nets may do besides computing
+
+
+def refuses_python_layers() -> bool:
+    """Whether the user wants no code of nets' Python layers to run: ``CAFFE_NO_PYTHON_LAYERS``."""
+    return os.environ.get("CAFFE_NO_PYTHON_LAYERS", "") not in ("", "0")
+
+
+def check_output(file: str | os.PathLike[str]) -> None:
+    """Raise LimitError for a file that a net wants to write outside the folders of ``CAFFE_OUTPUT_FOLDERS``.
+
+    Without that variable nets write where their files say, as the original's do.
+    """
+    folders = os.environ.get("CAFFE_OUTPUT_FOLDERS", "")
+    if not folders.strip(os.pathsep):
+        return
+    real = os.path.realpath(path(file))
+    for folder in filter(None, folders.split(os.pathsep)):
+        if os.path.commonpath([real, os.path.realpath(folder)]) == os.path.realpath(folder):
+            return
+    raise LimitError(
+        f"must write within {folders}; got {real!r}", "If you trust the net, say so with --allow-outside"
+    )
+
+
 # Memory
 
 

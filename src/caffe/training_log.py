@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from caffe import limits
 from caffe.errors import DataError, MissingFileError
+from caffe.formats import files
 
 Row = dict[str, float]
 
@@ -39,12 +41,12 @@ def read(path: str | os.PathLike[str]) -> TrainingLog:
     """Read a log of any of the three kinds. Raises MissingFileError; DataError where no training is in it."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+        data = files.read_text_bytes(path, kind=DataError, most=limits.memory() // 8)
+    except MissingFileError:
         raise MissingFileError("There is no such log", file=path) from None
-    except OSError as error:
-        raise DataError(f"The log cannot be read: {error.strerror}", file=path) from None
-    found = _from_metrics(text) if text.lstrip().startswith("{") else _from_lines(text)
+    text = data.decode("utf-8", "replace")
+    with limits.guarding(DataError, path):
+        found = _from_metrics(text) if text.lstrip().startswith("{") else _from_lines(text)
     if not found.train and not found.test:
         raise DataError(
             "No iterations or tests were found",

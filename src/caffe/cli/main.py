@@ -69,6 +69,9 @@ def command() -> None:
     \b
       caffe train --solver=solver.prototxt
       caffe train --help
+
+    Commands that build nets also take --no-python-layers, which refuses layers that would run code, and
+    --allow-outside, which lets the nets of caffe serve and caffe view write outside of the present folder.
     """
 
 

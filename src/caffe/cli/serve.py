@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,7 @@ def command(net: str | None, weights: str | None, **flags: Any) -> int:
     from caffe.web import hosting
 
     hosting.require("caffe serve")
+    os.environ.setdefault("CAFFE_OUTPUT_FOLDERS", os.getcwd())  # nets of strangers write nowhere else
     served = _served(net, weights, flags)
     from caffe.serving import app
 

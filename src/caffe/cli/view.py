@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ def command(files: tuple[str, ...], **flags: Any) -> int:
     """
     from caffe.web import hosting
 
+    os.environ.setdefault("CAFFE_OUTPUT_FOLDERS", os.getcwd())  # nets of strangers write nowhere else
     phase = flags["phase"].upper()
     if phase not in ("TRAIN", "TEST"):
         raise click.BadParameter(f"must be TRAIN or TEST; got '{phase}'", param_hint="--phase")

@@ -39,6 +39,7 @@ def check(path: Path) -> list[Finding]:
 
 def check_net(path: Path) -> list[Finding]:
     """What stands in the way of a net, in both phases."""
+    from caffe.layers.common.python import stand_in
     from caffe.net import build
 
     file = str(path)
@@ -51,7 +52,11 @@ def check_net(path: Path) -> list[Finding]:
     for i, layer in enumerate(net.param.layer):
         line = net.lines[i] if i < len(net.lines) else 0
         found += _check_layer(file, line, layer)
-    if not any(f.kind == PROBLEM for f in found):
+    theirs = [p for p in net.param.layer if p.type == "Python" and stand_in(p) is None]
+    if theirs:
+        text = f"layer '{theirs[0].name}' (Python) has code of its own, which is not run to check the net"
+        found.append(Finding(file, 0, NOTE, text, f"To build the net: caffe time --model={file}"))
+    elif not any(f.kind == PROBLEM for f in found):
         found += _wire(path)
     return found
 
@@ -107,11 +112,7 @@ def _check_layer(file: str, line: int, layer: caffe_pb2.LayerParameter) -> Itera
 
 def _check_module(file: str, line: int, layer: caffe_pb2.LayerParameter) -> Iterator[Finding]:
     module = layer.python_param.module
-    try:
-        there = bool(module) and importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        there = False
-    if not there and not (Path(file).parent / f"{module.replace('.', '/')}.py").exists():
+    if not _is_found(module) and not (Path(file).parent / f"{module.replace('.', '/')}.py").exists():
         yield Finding(
             file,
             line,
@@ -119,6 +120,20 @@ def _check_module(file: str, line: int, layer: caffe_pb2.LayerParameter) -> Iter
             f"layer '{layer.name}' (Python): the module '{module}' is not found",
             "Put its folder on PYTHONPATH",
         )
+
+
+def _is_found(module: str) -> bool:
+    """Whether Python would find a module; without importing the packages it is in, which would run them."""
+    package, _, inner = module.partition(".")
+    try:
+        spec = importlib.util.find_spec(package) if package else None
+    except (ImportError, ValueError):
+        return False
+    if spec is None or not inner:
+        return spec is not None
+    place = inner.replace(".", "/")
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    return any((f / f"{place}.py").is_file() or (f / place).is_dir() for f in folders)
 
 
 def _wire(path: Path) -> Iterator[Finding]:

@@ -181,13 +181,16 @@ def _unused(stem: str, ending: str) -> Path:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file; a last line cut short (by a crash) is left out."""
+    """The rows of a metrics file; what is behind a line that is none (cut short by a crash) is left out."""
     rows = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            rows.append(json.loads(text))
-        except ValueError:
+            row = json.loads(text)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(row, dict):
+            break
+        rows.append(row)
     return rows
 
 

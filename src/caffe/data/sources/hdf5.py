@@ -17,6 +17,7 @@ from caffe.data.prefetch import Allocate, Array, BatchSource, State
 from caffe.errors import CorruptDataError, DataError, FileAccessError, MissingFileError, close_names
 from caffe.formats import files
 from caffe.formats.hdf5 import allows_external, external, links_outside
+from caffe.limits import guarding
 
 BLOCK_BYTES = 1 << 26
 """How much is read at once; a file of up to this size is shuffled as a whole."""
@@ -77,7 +78,7 @@ class Hdf5Batches(BatchSource):
         # the place: which epoch, which file and block in this epoch's order, which row in the block's order
         self._epoch = self._file_place = self._block_place = self._row = 0
         self._offset = 0  # rows passed so far, for sharing them out
-        with _open(self._files[0]) as file:
+        with guarding(CorruptDataError, self._files[0]), _open(self._files[0]) as file:
             self.row_shapes = [tuple(d.shape[1:]) for d in self._datasets(file)]
 
     def plan(self) -> list[tuple[_Block, Rows]]:
@@ -108,6 +109,10 @@ class Hdf5Batches(BatchSource):
 
     def _ready(self) -> _Block:
         """The block with the next row."""
+        with guarding(CorruptDataError, self._files[self._permuted(len(self._files), 0)[self._file_place]]):
+            return self._next_block()
+
+    def _next_block(self) -> _Block:
         while self._block is None or self._row >= len(self._block.order):
             if self._block is not None:
                 self._block, self._row = None, 0

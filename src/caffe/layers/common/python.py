@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from caffe import limits, logs
 from caffe.errors import LayerError, close_names
 from caffe.layer import Layer
 from caffe.proto import caffe_pb2
@@ -59,7 +60,19 @@ class Python(UserLayer):
                     field=field,
                     fix='Write python_param { module: "my_module" layer: "MyLayer" }',
                 )
+        if limits.refuses_python_layers():
+            ours = stand_in(param)
+            if ours is not None:
+                return ours
+            raise LayerError(
+                f"would run the code of the module '{p.module[:200]}', and Python layers are refused",
+                layer=param.name,
+                type=param.type,
+                field="module",
+                fix="If you trust it, leave out --no-python-layers and CAFFE_NO_PYTHON_LAYERS",
+            )
         module = _module(param)
+        _say_what_runs(module)
         found: Any = getattr(module, p.layer, None)
         if found is None:
             known = [n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Layer)]
@@ -72,6 +85,17 @@ class Python(UserLayer):
                 fix=close_names(p.layer, known) or f"Its layers: {', '.join(known) or 'none'}",
             )
         return _made(cls, param, found)
+
+
+_said: set[str] = set()
+
+
+def _say_what_runs(module: ModuleType) -> None:
+    """Log, once, which file's code a net has named."""
+    place = getattr(module, "__file__", None) or "no file"
+    if place not in _said and not module.__name__.startswith("caffe."):
+        _said.add(place)
+        logs.info(f"Python layers of the module '{module.__name__}' run the code of {place}")
 
 
 def stand_in(param: caffe_pb2.LayerParameter) -> Layer | None:

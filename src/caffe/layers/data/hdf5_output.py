@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from caffe import limits
 from caffe.errors import FileAccessError
 from caffe.layer import Blobs, Layer
 
@@ -31,6 +32,7 @@ class HDF5Output(Layer):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         if not self.param.hdf5_output_param.file_name:
             raise self.error("must name a file", field="hdf5_output_param.file_name")
+        limits.check_output(self.param.hdf5_output_param.file_name)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         counts = [b.shape[0] if b.shape else 1 for b in bottom]
@@ -42,6 +44,7 @@ class HDF5Output(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         self.reshape(bottom, top)
         path = self.param.hdf5_output_param.file_name
+        limits.check_output(path)
         try:
             with h5py.File(path, "a" if self._started else "w") as file:
                 for name, blob in zip(("data", "label"), bottom):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from caffe import limits
 from caffe.errors import FileAccessError
 from caffe.layer import Blobs, Layer
 
@@ -42,6 +43,7 @@ class ImageOutput(Layer):
         self._iteration += 1
 
     def _write(self, name: str, lines: Iterable[str]) -> None:
+        limits.check_output(self.folder / name)
         try:
             (self.folder / name).write_text("".join(f"{line}\n" for line in lines))
         except OSError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from google.protobuf import text_format
 
+from caffe import limits
 from caffe.boxes import Array
 from caffe.errors import DataError, FileAccessError, MissingFileError, ParseError
 from caffe.proto import caffe_pb2
@@ -88,9 +89,11 @@ class DetectionFiles:
 
     def _finish(self) -> None:
         folder = Path(self.param.output_directory)
+        limits.check_output(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in self._files().items():
+                limits.check_output(folder / name)
                 (folder / name).write_text(text)
         except OSError as error:
             raise FileAccessError(f"cannot write detections: {error}", file=folder) from error
