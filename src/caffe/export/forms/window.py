@@ -85,12 +85,18 @@ def pooling(node: Node) -> Form | None:
         return module(parts.MaxPoolWithMask, size, stride, pad, pool.ceil)
     if p.pool == _pool.MAX:
         if p.global_pooling:
-            return function(lambda x: x.amax((2, 3), keepdim=True), "{0}.amax((2, 3), keepdim=True)")
+            text = "{0}.amax((2, 3), keepdim=True)"
+            return function(
+                lambda x: x.amax((2, 3), keepdim=True), text, onnx=lambda x: F.adaptive_max_pool2d(x, 1)
+            )
         if not pool.regular(spatial):
             return _padded(pool, spatial, torch.finfo(torch.float32).min)
         return module(nn.MaxPool2d, pair(pool.kernel), pair(pool.stride), **_pads(pool, spatial))
     if p.global_pooling or (whole and layer._count_padding):
-        return function(lambda x: x.mean((2, 3), keepdim=True), "{0}.mean((2, 3), keepdim=True)")
+        text = "{0}.mean((2, 3), keepdim=True)"
+        return function(
+            lambda x: x.mean((2, 3), keepdim=True), text, onnx=lambda x: F.adaptive_avg_pool2d(x, 1)
+        )
     kwargs = _pads(pool, spatial)
     if pool.regular(spatial) and layer._count_padding and not kwargs.get("ceil_mode"):
         return module(nn.AvgPool2d, pair(pool.kernel), pair(pool.stride), **kwargs)
