@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     default=None,
     help="Print the original's log lines instead of a table; so it is where the output is no terminal.",
 )
+@click.option(
+    "--plan/--noplan",
+    "plans",
+    default=False,
+    help="Measure nothing: print what a forward runs, op by op, and which rewrites made it so.",
+)
 @click.option("--json/--nojson", "as_json", default=False, help="Print JSON instead of a table.")
 @speed.amp_flag
 @speed.compile_flag
@@ -46,6 +52,7 @@ def command(
     stage: str,
     profile: str,
     log: bool | None,
+    plans: bool,
     as_json: bool,
     amp: str,
     compiles: bool,
@@ -55,6 +62,7 @@ def command(
     On a terminal as a table with shares of the time, operations a second and what the tops hold; piped, or with
     --log, in the original's lines; with --json as JSON.
     With --compile the time of the whole forward in the TEST phase, since layers are no longer run one by one.
+    With --plan no times: what a whole forward runs, where layers are merged, and what is kept and freed.
     """
     from caffe import logs
     from caffe.cli import devices
@@ -76,6 +84,9 @@ def command(
     )
     for path in filter(None, weights.split(",")):
         net.copy_from(path)
+    if plans:
+        _print_plans(net, compiles)
+        return 0
     logs.info("Performing Forward")
     loss = float(net.forward_loss())
     logs.info(f"Initial loss: {loss:g}")
@@ -97,6 +108,21 @@ def command(
     if profile:
         _profile(net, profile)
     return 0
+
+
+def _print_plans(net: Net, compiles: bool) -> None:
+    """The net's plan; for a net of the TEST phase in inference mode, too, as ``caffe classify`` and ``test`` run it."""
+    from caffe.proto import caffe_pb2
+
+    if compiles:
+        for _ in range(2):  # the first finds out what can be compiled
+            net.forward_loss()
+        click.echo(f"Compiled:\n{net.plan()}")
+        return
+    click.echo(f"As it is built:\n{net.plan()}")
+    if net.phase == caffe_pb2.TEST:
+        net.set_inference()
+        click.echo(f"\nIn inference mode:\n{net.plan()}")
 
 
 def _measure(net: Net, iterations: int, logged: bool) -> tuple[list[float], list[float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 
@@ -19,6 +19,10 @@ Tensors = Sequence[torch.Tensor]
 
 class Fused(Protocol):
     """Layers run as one operation, in the place of the last of them."""
+
+    @property
+    def title(self) -> str:
+        """What the operation is, in two or three words."""
 
     @property
     def places(self) -> Sequence[int]:
@@ -39,6 +43,7 @@ class Fused(Protocol):
 class Folded:
     """A convolution with the BatchNorm and Scale behind it in its kernels."""
 
+    title: ClassVar[str] = "norm into convolution"
     steps: Sequence[Step]
     places: Sequence[int]
 
@@ -110,6 +115,10 @@ class Joined:
     """The Concat's place."""
 
     @property
+    def title(self) -> str:
+        return "kernel of ours" if self.concat is None else "branches of a concat by kernels of ours"
+
+    @property
     def places(self) -> Sequence[int]:
         found = sorted(k for branch in self.branches for k in branch.places)
         return found if self.concat is None else [*found, self.concat]
@@ -136,6 +145,7 @@ class Joined:
 class Separable:
     """A depthwise convolution and the 1×1 convolution behind it."""
 
+    title: ClassVar[str] = "separable rows"
     first: Branch
     second: Branch
 
@@ -172,6 +182,7 @@ class Separable:
 class OfImage:
     """A convolution of few channels."""
 
+    title: ClassVar[str] = "kernel for images"
     branch: Branch
 
     @property
@@ -212,6 +223,7 @@ Link = OfImage | Separable
 class Chained:
     """Separable convolutions one behind the other, maybe behind an image's."""
 
+    title: ClassVar[str] = "rows through several layers"
     links: Sequence[Link]
 
     @property
@@ -235,6 +247,7 @@ class Chained:
 class Normalized:
     """An LRN across channels."""
 
+    title: ClassVar[str] = "LRN in one pass"
     step: Step
     place: int
 

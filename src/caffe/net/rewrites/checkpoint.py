@@ -35,6 +35,9 @@ class CheckpointGroup:
         self._hidden = hidden
         self._enters = liveness.entering(liveness.steps_of(ops))
 
+    def notes(self, op: Op) -> str:
+        return ""
+
     def forward(self, runner: Runner) -> Loss:
         """Run the ops, and free the blobs between them."""
         segment = begin(self._keeping, {blob: blob.tensor for blob in self._enters}, self._hidden)

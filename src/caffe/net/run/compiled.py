@@ -48,6 +48,17 @@ class Compiled:
         self.parts: list[Op | Run] | None = None
         """The ops, in runs where they make such; None before the first forward."""
 
+    def notes(self, op: Op) -> str:
+        """Which graph it is in, and what it runs as there."""
+        if self.parts is None:
+            return "found out by the first forward"
+        runs = [part for part in self.parts if isinstance(part, Run)]
+        for number, run in enumerate(runs, 1):
+            if op in run.ops:
+                fused = next((one.title for one in run.fused if run.ops.index(op) in one.places), "")
+                return f"graph {number}{': ' if fused else ''}{fused}"
+        return "by itself"
+
     def forward(self, runner: Runner) -> Loss:
         """Run the net; returns the loss."""
         if self.parts is None:

@@ -44,6 +44,9 @@ class Group(Protocol):
     def title(self) -> str:
         """What they run as."""
 
+    def notes(self, op: Op) -> str:
+        """What else an op has become, where it has."""
+
     def forward(self, runner: Runner) -> Loss:
         """Run them; returns their part of the loss."""
 
@@ -139,9 +142,8 @@ def shown(plan: Plan) -> str:
         if isinstance(part, Op):
             rows.append(_row(part))
             continue
-        rows.append((f"[{part.title}:", "", "", "", ""))
-        rows += [tuple_indented(_row(op)) for op in part.ops]
-        rows.append(("]", "", "", "", ""))
+        rows.append((f"{part.title}:", "", "", "", ""))
+        rows += [_row(op, part.notes(op), "  ") for op in part.ops]
     widths = [max(len(row[k]) for row in rows) for k in range(5)]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
     return "\n".join([*lines[:1], "-" * max(map(len, lines)), *lines[1:]])
@@ -150,11 +152,8 @@ def shown(plan: Plan) -> str:
 Row = tuple[str, str, str, str, str]
 
 
-def _row(op: Op) -> Row:
+def _row(op: Op, notes: str = "", indent: str = "") -> Row:
     kind = type(op.layer).__name__ if len(op.steps) > 1 else op.layer.type
     freed = ", ".join(name for name, _ in op.frees)
-    return op.names, kind, op.keep.value, freed, ", ".join(op.rewrites)
-
-
-def tuple_indented(row: Row) -> Row:
-    return ("  " + row[0], *row[1:])
+    rewrites = ", ".join([*op.rewrites, *([notes] if notes else [])])
+    return indent + op.names, kind, op.keep.value, freed, rewrites
