@@ -226,13 +226,21 @@ class Executor:
         """Run backward by place, from ``start`` down to ``end``, of the forwards that the trace has."""
         self._refuse(start, end)
         alive: list[Segment] = []
-        place = start
+        watched, place = self._watched, start
         try:
             with torch.no_grad():
                 while place >= end:
-                    entry = self._entry(place, start, end, alive)
-                    self._run_back(entry)
-                    place = entry.op.places[0] - 1
+                    entry = self.trace.entries[place]
+                    if entry is None or entry.segment is not None or len(entry.op.places) > 1:
+                        entry = self._entry(place, end, watched, alive)
+                    op = entry.op
+                    if watched:
+                        self._call("before_backward", op)
+                    if op.needs_backward:
+                        self._run_back(op, entry.kept)
+                    if watched:
+                        self._call("after_backward", op)
+                    place = op.places[0] - 1
                     while alive and alive[-1].ops[0].places[0] > place:
                         self._settle(alive.pop())
         finally:
@@ -240,7 +248,13 @@ class Executor:
                 self._settle(segment)
 
     def _refuse(self, start: int, end: int) -> None:
-        entries = [entry for entry in self.trace.entries[end : start + 1] if entry is not None]
+        entries = [
+            entry
+            for entry in self.trace.entries[end : start + 1]
+            if entry is not None and (entry.segment is not None or entry.op.forgets)
+        ]
+        if not entries:
+            return
         if any(entry.op.forgets for entry in entries):
             raise StateError(
                 "A net in inference mode keeps nothing that backward needs",
@@ -255,7 +269,7 @@ class Executor:
                 fix="Call net.set_checkpointing(False), then forward again",
             )
 
-    def _entry(self, place: int, start: int, end: int, alive: list[Segment]) -> Entry:
+    def _entry(self, place: int, end: int, watched: bool, alive: list[Segment]) -> Entry:
         """The trace's entry for a step, with what was kept; of several steps where all of them are wanted."""
         entries = self.trace.entries
         entry = entries[place]
@@ -271,18 +285,14 @@ class Executor:
         places = entry.op.places
         if len(places) > 1:
             inside = end <= places[0] and places[-1] == place
-            if not inside or self._watched or any(entries[k] is not entry for k in places):
+            if not inside or watched or any(entries[k] is not entry for k in places):
                 self._split(entry)
                 entry = entries[place] or entry
         return entry
 
-    def _run_back(self, entry: Entry) -> None:
-        op = entry.op
+    def _run_back(self, op: Op, kept: Any) -> None:
         step = op.steps[0]
-        self._call("before_backward", op)
-        if step.needs_backward:
-            try:
-                op.layer.backward_from(entry.kept, op.top, step.propagate_down, op.bottom)
-            except Exception as error:
-                raise explained(error, self._wiring.file, step, "backward") from error.__cause__
-        self._call("after_backward", op)
+        try:
+            op.layer.backward_from(kept, op.top, step.propagate_down, op.bottom)
+        except Exception as error:
+            raise explained(error, self._wiring.file, step, "backward") from error.__cause__

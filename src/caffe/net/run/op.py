@@ -42,10 +42,12 @@ class Op:
     """The steps that add to the loss."""
     fresh: tuple[Blob, ...] = field(init=False)
     """Tops that the layer writes into, so that they must be there."""
+    needs_backward: bool = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bottom", self.steps[0].bottom)
         object.__setattr__(self, "top", self.steps[-1].top)
+        object.__setattr__(self, "needs_backward", self.steps[0].needs_backward)
         object.__setattr__(self, "losing", tuple(step for step in self.steps if step.has_loss))
         fresh = () if isinstance(self.layer, TensorLayer) else tuple(self.top)
         object.__setattr__(self, "fresh", fresh)
@@ -54,10 +56,6 @@ class Op:
     def names(self) -> str:
         """Of its layers."""
         return " + ".join(step.name for step in self.steps)
-
-    @property
-    def needs_backward(self) -> bool:
-        return self.steps[0].needs_backward
 
     @property
     def stateful(self) -> bool:
