@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,6 +62,11 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.option(
     "--dry_run/--nodry_run", default=False, help="Build everything, print the summary, train nothing."
 )
+@click.option("--keep", default=0, help="Keep only so many of the newest snapshots; 0 keeps all.")
+@click.option("--best", default="", help="A test output, such as accuracy: keep PREFIX_best.caffemodel.")
+@click.option(
+    "--watchdog", default=0.0, help="After so many seconds without progress say where each thread is."
+)
 @click.option("--stop_at_nan/--nostop_at_nan", default=True, help="Stop when the loss is not finite.")
 @gflags.dialect_option
 def command(**flags: Any) -> int:
@@ -76,6 +82,8 @@ def command(**flags: Any) -> int:
         raise click.UsageError("Give --snapshot=FILE or --resume=auto, not both.")
     if flags["resume"] not in ("", "auto"):
         raise click.BadParameter(f"must be 'auto'; got '{flags['resume']}'", param_hint="--resume")
+    if flags["keep"] < 0 or flags["watchdog"] < 0:
+        raise click.UsageError("--keep and --watchdog must be at least 0.")
     if flags["procs"] < 1:
         raise click.BadParameter(f"must be at least 1; got {flags['procs']}", param_hint="--procs")
     if flags["procs"] > 1 and flags["gpu"]:
@@ -203,14 +211,30 @@ def _solver(
 
 
 def _run(solver: Solver, flags: dict[str, Any]) -> int:
+    from caffe import runtime
+    from caffe.solvers import unattended
+
+    with unattended.alone(solver.param.snapshot_prefix) if runtime.root_solver() else nullcontext():
+        return _train(solver, flags)
+
+
+def _train(solver: Solver, flags: dict[str, Any]) -> int:
     from caffe import logs, runtime
     from caffe.cli import train_progress
-    from caffe.solvers.callbacks import Callback
+    from caffe.solvers import unattended
+    from caffe.solvers.callbacks import BestSnapshot, Callback
     from caffe.solvers.metrics import Metrics, TensorBoard
     from caffe.solvers.signals import Action, SignalActions
 
     callbacks: list[Callback] = []
+    prefix = solver.param.snapshot_prefix
+    if flags["watchdog"]:
+        callbacks.append(unattended.Watchdog(flags["watchdog"]))
     if runtime.root_solver():
+        if flags["keep"]:
+            callbacks.append(unattended.KeepSnapshots(flags["keep"]))
+        if flags["best"]:
+            callbacks.append(BestSnapshot(flags["best"], f"{prefix}_best.caffemodel"))
         if flags["metrics"]:
             callbacks.append(
                 Metrics(solver.param.snapshot_prefix, append=solver.iter > 0, start_iter=solver.iter)

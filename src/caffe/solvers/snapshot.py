@@ -12,6 +12,8 @@ import base64
 import json
 import os
 import re
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +55,11 @@ def write(solver: Solver, workers: list[State | None]) -> tuple[Path, Path]:
             solver.net.save_hdf5(model, solver.param.snapshot_diff)
         else:
             solver.net.save(model, solver.param.snapshot_diff)
-        with replacing(_extra_path(state)) as temporary:
-            temporary.write_text(json.dumps(_extra(solver, workers), default=float))
-        logs.info(f"Snapshotting solver state to {kind} file {state}")
         history = [memory.on(torch.device("cpu")).numpy() for memory in solver.update.history]
+        with replacing(_extra_path(state)) as temporary:
+            extra = {**_extra(solver, workers), "history": _sum_of(history)}
+            temporary.write_text(json.dumps(extra, default=float))
+        logs.info(f"Snapshotting solver state to {kind} file {state}")
         codec = hdf5 if hdf else binaryproto
         codec.write_solver_state(state, solver.iter, str(model), solver.policy.current_step, history)
     except OSError as error:
@@ -109,10 +112,25 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
     solver.iter = state.iter
     solver.policy.current_step = state.current_step
     extra = read_extra(path)
-    if extra is not None:
+    if extra is not None and extra.get("history", wanted := _sum_of(state.history)) != wanted:
+        logs.warning(
+            f"{_extra_path(path)} belongs to another solver state of this name, and is passed over: data starts from"
+            " the beginning"
+        )
+    elif extra is not None:
         apply_extra(solver, extra, path)
     for test_net in solver.test_nets:
         test_net.share_with(solver.net)
+
+
+def _sum_of(history: Iterable[Any]) -> int:
+    """A number by which the files of one snapshot know each other."""
+    found = 0
+    for array in history:
+        found = zlib.crc32(
+            np.ascontiguousarray(array, np.float32).data.cast("B") if array.size else b"", found
+        )
+    return found
 
 
 def _find_model(recorded: str, state: Path) -> Path:
