@@ -24,6 +24,7 @@ from caffe.errors import (
     UnknownNameError,
     close_names,
 )
+from caffe.formats import images
 from caffe.proto import caffe_pb2
 from caffe.resize import resize as resize
 from caffe.resize import resize_image
@@ -130,7 +131,7 @@ def datum_to_array(datum: caffe_pb2.Datum) -> Array:
     if datum.encoded:
         import cv2
 
-        image = cv2.imdecode(np.frombuffer(datum.data, np.uint8), cv2.IMREAD_UNCHANGED)
+        image = images.decoded(datum.data, cv2.IMREAD_UNCHANGED)
         if image is None:
             raise CorruptDataError("An encoded datum must hold an image file; its bytes cannot be decoded")
         return np.ascontiguousarray(np.atleast_3d(image).transpose(2, 0, 1))
@@ -168,7 +169,7 @@ def load_image(filename: Any, color: bool = True) -> Floats:
         if not path.is_file():
             raise MissingFileError("This image does not exist", file=path)
         name, content = str(path), path.read_bytes()
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    image = images.decoded(content, cv2.IMREAD_UNCHANGED)
     if image is None:
         raise DataError("must be an image (JPEG, PNG, BMP, TIFF, WebP …); it cannot be decoded", file=name)
     if image.dtype.kind == "u":

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from caffe.errors import CorruptDataError, DataError, InputError, LayerError
+from caffe.formats import images
 from caffe.formats.binaryproto import read_blob
 from caffe.formats.datum import Bytes
 from caffe.proto import caffe_pb2
@@ -53,10 +54,7 @@ def decode(data: Bytes, color: bool | None = None) -> Array:
 
     flag = cv2.IMREAD_UNCHANGED if color is None else cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE
     encoded = np.frombuffer(data, np.uint8)
-    try:
-        image = cv2.imdecode(encoded, flag) if encoded.size else None
-    except cv2.error:
-        image = None
+    image = images.decoded(data, flag)
     if image is None or _cut_off(encoded):
         what = "cut off" if image is not None else "no image that can be decoded"
         raise CorruptDataError(f"The {len(data)} bytes are {what}")

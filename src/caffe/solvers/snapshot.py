@@ -24,6 +24,7 @@ from caffe import logs, runtime
 from caffe.errors import CaffeError, MissingFileError, SnapshotError
 from caffe.formats import binaryproto, files, hdf5
 from caffe.formats.atomic import replacing
+from caffe.limits import guarding
 from caffe.net.weights import is_hdf5
 from caffe.precision import LossScale
 from caffe.proto import caffe_pb2
@@ -73,7 +74,11 @@ def write(solver: Solver, workers: list[State | None]) -> tuple[Path, Path]:
 
 def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
     """Continue from a state file. Raises MissingFileError, SnapshotError, WeightsError."""
-    path = Path(path)
+    with guarding(SnapshotError, path):
+        _restore(solver, Path(path))
+
+
+def _restore(solver: Solver, path: Path) -> None:
     if not path.exists():
         raise MissingFileError(
             "There is no such solver state", file=path, fix="Give a .solverstate file, or --resume=auto"
