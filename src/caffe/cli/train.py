@@ -55,6 +55,7 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @speed.amp_flag
 @click.option("--progress/--noprogress", default=None, help="Show a live bar (on a terminal by default).")
 @click.option("--metrics/--nometrics", default=True, help="Write metrics.jsonl and CSV beside the snapshots.")
+@click.option("--watch/--nowatch", default=False, help="Open a page with the run's curves in the browser.")
 @click.option("--tensorboard", default="", help="Write TensorBoard scalars into this folder.")
 @click.option(
     "--deterministic/--nodeterministic", default=False, help="Only algorithms that repeat bit for bit."
@@ -84,6 +85,12 @@ def command(**flags: Any) -> int:
         raise click.BadParameter(f"must be 'auto'; got '{flags['resume']}'", param_hint="--resume")
     if flags["keep"] < 0 or flags["watchdog"] < 0:
         raise click.UsageError("--keep and --watchdog must be at least 0.")
+    if flags["watch"]:
+        if not flags["metrics"]:
+            raise click.UsageError("--watch shows what --metrics writes: leave --nometrics out.")
+        from caffe.cli import _watching
+
+        _watching.require()
     if flags["procs"] < 1:
         raise click.BadParameter(f"must be at least 1; got {flags['procs']}", param_hint="--procs")
     if flags["procs"] > 1 and flags["gpu"]:
@@ -236,9 +243,13 @@ def _train(solver: Solver, flags: dict[str, Any]) -> int:
         if flags["best"]:
             callbacks.append(BestSnapshot(flags["best"], f"{prefix}_best.caffemodel"))
         if flags["metrics"]:
-            callbacks.append(
-                Metrics(solver.param.snapshot_prefix, append=solver.iter > 0, start_iter=solver.iter)
-            )
+            prefix = solver.param.snapshot_prefix
+            metrics = Metrics(prefix, append=solver.iter > 0, start_iter=solver.iter)
+            callbacks.append(metrics)
+            if flags["watch"]:
+                from caffe.cli import _watching
+
+                callbacks += _watching.callbacks(prefix, metrics.path)
         if flags["tensorboard"]:
             callbacks.append(TensorBoard(flags["tensorboard"], start_iter=solver.iter))
         if train_progress.wanted(flags["progress"]):

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import json
 import math
 import os
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from caffe import training_log
 from caffe.errors import CaffeError, DataError, MissingFileError
 from caffe.formats import prototxt
+from caffe.solvers import learning
 
 Json = dict[str, Any]
-LAYERS = "_layers.jsonl"
-"""Beside ``_metrics.jsonl``: the solver's definition, and how each layer learns; written by ``caffe train --watch``."""
 _ITERATION = re.compile(r"_iter_(\d+)\.caffemodel(\.h5)?$")
 _HEAD = 1 << 16
+_LOOK_SECONDS = 5.0
 _SHOWN = 4000
 """Points of a curve; longer ones are thinned for the page."""
 
@@ -40,21 +44,41 @@ class RunsDocument:
 
     title: str
     runs: list[Run]
+    paths: Sequence[str] = ()
+    """Where runs that begin later are looked for."""
+    wait: bool = False
+    _looked: float = 0.0
     _cache: dict[Path, tuple[tuple[int, int], Json]] = field(default_factory=dict)
 
     @classmethod
-    def of_paths(cls, paths: Sequence[str], title: str = "") -> RunsDocument:
-        """The runs in files and folders. Raises MissingFileError, DataError where there are none."""
+    def of_paths(cls, paths: Sequence[str], title: str = "", wait: bool = False) -> RunsDocument:
+        """The runs in files and folders. Raises MissingFileError, DataError where there are none to show."""
+        found = cls(title, [], paths, wait)
+        found._look()
+        runs = found.runs
+        found.title = title or (runs[0].name if len(runs) == 1 else f"{len(runs)} runs" if runs else "runs")
+        return found
+
+    def _look(self) -> None:
+        """Find the runs, those that began since, too."""
         runs: list[Run] = []
-        for path in paths:
-            runs += find(Path(path))
+        for path in self.paths:
+            try:
+                runs += find(Path(path))
+            except (MissingFileError, DataError):
+                if not self.wait:
+                    raise
         names = [run.name for run in runs]
         for run in runs:
             if names.count(run.name) > 1:
                 run.name = f"{run.log.parent.name}/{run.name}"
-        return cls(title or (runs[0].name if len(runs) == 1 else f"{len(runs)} runs"), runs)
+        self.runs = runs
+        self._looked = time.monotonic()
 
     def json(self) -> Json:
+        if self.paths and time.monotonic() - self._looked > _LOOK_SECONDS:
+            with contextlib.suppress(CaffeError):  # what went away is told by reading it
+                self._look()
         return {"kind": "runs", "title": self.title, "runs": [self._read(run) for run in self.runs]}
 
     def snapshot(self, name: str) -> Path | None:
@@ -92,7 +116,8 @@ def find(path: Path) -> list[Run]:
         return [_run(p) for p in logs]
     if path.is_file():
         return [_run(path)]
-    logs = sorted(path.parent.glob(f"{path.name}*_metrics.jsonl"))
+    ours = re.compile(re.escape(path.name) + r"(_run\d+)?_metrics\.jsonl")
+    logs = sorted(p for p in path.parent.glob("*_metrics.jsonl") if ours.fullmatch(p.name))
     if not logs:
         raise MissingFileError(
             "does not exist", file=path, fix="Name a metrics.jsonl, a log, a folder or a snapshot prefix"
@@ -186,9 +211,22 @@ def settings(text: str) -> Json:
 def _snapshots(run: Run) -> list[Path]:
     if not run.prefix:
         return []
-    folder, name = os.path.split(run.prefix)
-    found = [p for p in Path(folder or ".").glob(f"{name}_iter_*") if _ITERATION.search(p.name)]
+    folder, name = os.path.split(re.sub(r"_run\d+$", "", run.prefix))
+    found = [p for p in Path(folder or ".").glob(f"{glob.escape(name)}_iter_*") if _ITERATION.search(p.name)]
+    began = sorted(_began(other.log) for other in find(Path(folder or ".") / name)) if found else []
+    mine = _began(run.log)
+    after = min((time_ for time_ in began if time_ > mine), default=math.inf)
+    found = [p for p in found if mine <= p.stat().st_mtime < after or len(began) < 2]
     return sorted(found, key=lambda p: int(_ITERATION.search(p.name)[1]))  # type: ignore[index]
+
+
+def _began(log: Path) -> float:
+    """When a run began, as its rows say; 0 where they do not."""
+    try:
+        with open(log, encoding="utf-8", errors="replace") as file:
+            return datetime.strptime(json.loads(file.readline())["run"], "%Y%m%d-%H%M%S").timestamp()
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def _scored(path: Path, tests: Sequence[Json]) -> Json:
@@ -202,7 +240,7 @@ def _scored(path: Path, tests: Sequence[Json]) -> Json:
 def layer_states(run: Run) -> Json:
     """What ``caffe train --watch`` wrote beside the metrics: the solver's settings, rows of layers, filters."""
     found: Json = {"layers": [], "filters": []}
-    path = Path(run.prefix + LAYERS)
+    path = Path(run.prefix + learning.NAME)
     if not run.prefix or not path.is_file():
         return found
     for line in path.read_text(encoding="utf-8").splitlines():

@@ -10,7 +10,7 @@ const HEIGHT = 260;
 
 export function runsTab(found, index, live) {
   const base = document.querySelector("#app").dataset.base ?? "";
-  const state = { runs: found.runs, hidden: new Set(), x: "NumIters", smoothing: 0, log: false };
+  const state = { runs: found.runs, hidden: new Set(), zoom: null, x: "NumIters", smoothing: 0, log: false };
   const charts = h("div", { class: "charts" });
   const below = h("div", { class: "below" });
   const legend = h("div", { class: "legend" });
@@ -18,7 +18,7 @@ export function runsTab(found, index, live) {
 
   const smoothing = h("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: 0, oninput: () => { state.smoothing = Number(smoothing.value); draw(); } });
   const bar = h("div", { class: "bar" },
-    h("label", {}, T.x_axis, " ", h("select", { onchange: (e) => { state.x = e.target.value; draw(); } },
+    h("label", {}, T.x_axis, " ", h("select", { onchange: (e) => { state.x = e.target.value; state.zoom = null; draw(); } },
       h("option", { value: "NumIters" }, T.iteration), h("option", { value: "Seconds" }, T.seconds))),
     h("label", {}, T.smoothing, " ", smoothing),
     h("label", {}, h("input", { type: "checkbox", onchange: (e) => { state.log = e.target.checked; draw(); } }), " ", T.log_scale),
@@ -46,18 +46,18 @@ export function runsTab(found, index, live) {
   function update() {
     showLegend();
     draw();
-    below.replaceChildren(settings(state.runs), layerStates(state.runs), filters(state.runs), snapshots(state.runs, live ? `${base}api/${index}/snapshot/` : null));
+    below.replaceChildren(...[settings(state.runs), layerStates(state.runs), filters(state.runs), snapshots(state.runs, live ? `${base}api/${index}/snapshot/` : null)].filter(Boolean));
   }
   showLegend();
   const element = h("div", { class: "scroll runs" }, bar, legend, charts, below);
   element.addEventListener("shown", update);
   document.addEventListener("theme", draw);
-  let latest = JSON.stringify(found.runs.map((run) => [run.last, run.snapshots?.length, run.layers?.length]));
+  let latest = JSON.stringify(found.runs.map((run) => [run.name, run.last, run.train.length, run.test.length, run.snapshots?.length, run.layers?.length]));
   if (live) setInterval(async () => {
     if (!element.isConnected || document.hidden) return;
     try {
       const news = await ask(`${base}api/${index}/news`);
-      const now = JSON.stringify(news.runs.map((run) => [run.last, run.snapshots?.length, run.layers?.length]));
+      const now = JSON.stringify(news.runs.map((run) => [run.name, run.last, run.train.length, run.test.length, run.snapshots?.length, run.layers?.length]));
       if (now === latest) return;
       latest = now;
       state.runs = news.runs;
@@ -106,7 +106,8 @@ function chart(place, name, series, state, width) {
   const axis = { stroke: ink, grid: { stroke: rule, width: 1 }, ticks: { stroke: rule }, font: "12px system-ui, sans-serif" };
   const positive = state.log && series.every(({ ys }) => ys.every((y) => y === null || y > 0));
   place.dataset.points = String(series.reduce((sum, { xs }) => sum + xs.length, 0));
-  return new uPlot({
+  place.addEventListener("dblclick", () => { state.zoom = null; });
+  const plot = new uPlot({
     width, height: HEIGHT,
     scales: { x: { time: false }, y: positive ? { distr: 3 } : {} },
     axes: [{ ...axis, values: (_, ticks) => ticks.map(short) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((t) => (t === null ? "" : number(t))) }],
@@ -117,7 +118,10 @@ function chart(place, name, series, state, width) {
         value: (_, value) => number(value),
       }))],
     cursor: { sync: { key: "runs" } },
+    hooks: { setSelect: [(u) => { if (u.select.width > 0) state.zoom = { min: u.posToVal(u.select.left, "x"), max: u.posToVal(u.select.left + u.select.width, "x") }; }] },
   }, data, place);
+  if (state.zoom) plot.setScale("x", state.zoom); // news must not undo it
+  return plot;
 }
 
 function settings(runs) {
