@@ -136,10 +136,11 @@ def check_output(file: str | os.PathLike[str]) -> None:
 
     Without that variable nets write where their files say, as the original's do.
     """
+    name = path(file)
     folders = os.environ.get("CAFFE_OUTPUT_FOLDERS", "")
     if not folders.strip(os.pathsep):
         return
-    real = os.path.realpath(path(file))
+    real = os.path.realpath(name)
     for folder in filter(None, folders.split(os.pathsep)):
         if os.path.commonpath([real, os.path.realpath(folder)]) == os.path.realpath(folder):
             return

@@ -11,11 +11,14 @@ import pytest
 
 import caffe
 from caffe import errors
+from caffe.data.sources.database import create
 from caffe.formats import hdf5, prototxt
+from caffe.formats.datum import Datum
 
 
 def layer(kind, more="", bottom='bottom: "x"', top="y"):
-    return f'layer {{ name: "l" type: "{kind}" {bottom} top: "{top}" {more} }}\n'
+    made = f'top: "{top}"' if top else ""
+    return f'layer {{ name: "l" type: "{kind}" {bottom} {made} {more} }}\n'
 
 
 def inputs(*shapes):
@@ -71,6 +74,11 @@ NETS = {
         "needs 4 TB of memory",
     ),
     "a name with zero": (source("ImageData", "image_data_param", "a\\000b"), "cannot be read"),
+    "an output's name with zero": (
+        inputs((2, 3), (2,))
+        + layer("HDF5Output", 'hdf5_output_param { file_name: "a\\000b" }', 'bottom: "x" bottom: "c"', ""),
+        "zero byte",
+    ),
     "a long name": (source("Data", "data_param", "a" * 5000), "File name too long"),
     "a device as list": (source("ImageData", "image_data_param", "/dev/zero"), "got a device"),
     "a device as windows": (
@@ -100,6 +108,17 @@ def test_nets_that_cannot_be(tmp_path, monkeypatch, name):
         caffe.Net("n.prototxt", caffe.TEST).forward()
     assert caught.value.layer in ("l", "in", "input", None)
     assert len(str(caught.value)) < 6000
+
+
+def test_more_threads_than_a_machine_has(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with create("db", "lmdb") as out:
+        out.put(b"0", Datum(1, 2, 3, bytes(6), label=1).serialize())
+    (tmp_path / "n.prototxt").write_text(
+        layer("Data", 'data_param { source: "db" backend: LMDB batch_size: 2 threads: 100000 }', "")
+    )
+    with pytest.raises(errors.LayerError, match="at most 256; got 100000"):
+        caffe.Net("n.prototxt", caffe.TEST)
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "RNN"])

@@ -348,5 +348,5 @@ def _created(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
             yield file
     except CaffeError:
         raise
-    except Exception as error:  # h5py's RuntimeErrors, on a full disk
+    except RuntimeError as error:  # h5py's, on a full disk
         raise FileAccessError(f"cannot be written: {str(error)[:500]}", file=path) from error

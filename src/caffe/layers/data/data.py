@@ -9,6 +9,8 @@ from caffe.data.transform import Transformer
 from caffe.layers.data._prefetching import PrefetchingLayer, decoding_threads, draw_seed
 from caffe.proto import caffe_pb2
 
+_MOST_THREADS = 256
+
 
 class Data(PrefetchingLayer):
     """Images and labels, in key order, from a database of Datum records; from the start again after the end.
@@ -65,4 +67,7 @@ class Data(PrefetchingLayer):
         ]
 
     def threads(self) -> int:
-        return self.param.data_param.threads or (decoding_threads() if self._encoded else 1)
+        asked = self.param.data_param.threads
+        if asked > _MOST_THREADS:
+            raise self.error(f"must be at most {_MOST_THREADS}; got {asked}", field="data_param.threads")
+        return asked or (decoding_threads() if self._encoded else 1)
