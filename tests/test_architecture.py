@@ -41,6 +41,7 @@ FLOORS = [
         "models",
         "doctor",
         "export",
+        "finetuning",
         "predict",
     ],
     ["web", "serving"],

@@ -79,9 +79,12 @@ def test_version(word: str, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["tarin"], r"There is no command 'tarin'. Did you mean 'train'\?"),
+        (["tarin"], r"There is no command 'tarin'. Did you mean 'train' or 'trainval'\?"),
         (["help", "plott"], r"There is no command 'plott'. Did you mean 'plot'\?"),
-        (["-solver", "x.prototxt", "trian"], r"There is no command 'trian'. Did you mean 'train'\?"),
+        (
+            ["-solver", "x.prototxt", "trian"],
+            r"There is no command 'trian'. Did you mean 'train' or 'trainval'\?",
+        ),
         (["zzz"], r"There is no command 'zzz'. 'caffe --help' lists them"),
         (["--solver=x.prototxt"], r"A command is missing. 'caffe --help' lists them"),
     ],

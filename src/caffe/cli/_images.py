@@ -40,7 +40,7 @@ def image_flags(function: _F) -> _F:
             "--model_def",
             "model",
             type=paths.FILE,
-            required=True,
+            default="",
             help="The net's deploy prototxt.",
         ),
         click.option(
@@ -48,7 +48,7 @@ def image_flags(function: _F) -> _F:
             "--pretrained_model",
             "weights",
             type=paths.FILES,
-            required=True,
+            default="",
             help="Its trained weights.",
         ),
         click.option(
@@ -66,6 +66,28 @@ def image_flags(function: _F) -> _F:
     for flag in reversed(flags):
         function = flag(function)
     return function
+
+
+def take_model(photos: Sequence[str], given: dict[str, Any]) -> list[str]:
+    """The photos without the model folder that may stand before them, whose net, weights and labels are taken.
+
+    Raises click.UsageError where a net is named neither so nor by --model and --weights, DataError.
+    """
+    from caffe.formats import model_folder
+
+    given["folder"] = None
+    if photos and not given["model"] and model_folder.is_model_folder(photos[0]):
+        found = model_folder.read(photos[0])
+        given |= {"folder": found, "model": str(found.deploy), "weights": str(found.weights)}
+        if found.labels:
+            given["labels"] = given.get("labels") or str(found.labels_file)
+        photos = photos[1:]
+    missing = [f"--{name}" for name in ("model", "weights") if not given[name]]
+    if missing:
+        raise click.UsageError(f"Missing {' and '.join(missing)}, or a model folder before the photos.")
+    if not photos:
+        raise click.UsageError("Missing the photos, behind the model folder.")
+    return list(photos)
 
 
 def prepare(net: ImageNet, flags: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from caffe.cli import paths
+from caffe.cli import _images, paths
 from caffe.errors import CaffeError, FileAccessError, MissingFileError
 
 if TYPE_CHECKING:
@@ -72,9 +72,13 @@ def preparation(net: Net, given: dict[str, Any], usual: Preparation) -> Preparat
 
     import numpy as np
 
-    from caffe.cli import _images
-
     changes: dict[str, Any] = {}
+    if given["folder"] is not None:
+        how = given["folder"]
+        changes = {"scale": how.scale, "rgb": how.rgb, "resize": how.resize, "smooth": False}
+        if how.mean:
+            changes["mean"] = how.mean
+        return replace(usual, **changes)
     if any(len(shape := net.blobs[name].shape) == 4 and shape[1] == 1 for name in net.inputs):
         changes["mean"] = (0.0,)
     if given["mean"] is not None:
@@ -159,6 +163,7 @@ def run(photo_paths: Sequence[str], given: dict[str, Any], wanted: str = "") -> 
     from caffe.predict.kinds import Kind, answer_of
     from caffe.proto import caffe_pb2
 
+    photo_paths = _images.take_model(photo_paths, given)
     for path in photo_paths:
         paths.must_exist(path)
     if not 0 <= given["threshold"] <= 1:

@@ -24,6 +24,7 @@ class Entry(NamedTuple):
 
 GROUPS: dict[str, tuple[Entry, ...]] = {
     "Train and test": (
+        Entry("finetune", "Train a net on a folder of your own images"),
         Entry("train", "Train or fine-tune a model, or go on with a run"),
         Entry("test", "Score a trained model on its test data", "test_net"),
         Entry("time", "Measure how long each layer takes", "time_net"),
@@ -62,6 +63,8 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     "Convert": (
         Entry("convert", "Turn a PyTorch or ONNX model into a net"),
         Entry("export", "Write a net as ONNX, torch.export or safetensors"),
+        Entry("deploy", "Write the net to deploy from the one to train"),
+        Entry("trainval", "Write the net to train from the one to deploy"),
         Entry("upgrade_net_proto_text", "Write an old net's prototxt in today's form"),
         Entry("upgrade_net_proto_binary", "Write old weights in today's form"),
         Entry("upgrade_solver_proto_text", "Write an old solver's prototxt in today's form"),

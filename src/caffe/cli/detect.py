@@ -56,6 +56,8 @@ def _windows(input_file: str, output_file: str, flags: dict[str, Any]) -> int:
     from caffe.cli import devices
     from caffe.detector import Detector
 
+    _images.take_model([input_file], flags)
+
     if Path(output_file).suffix.lower() not in (".csv", ".h5", ".hdf5"):
         raise InputError(f"OUTPUT must end in .csv or .h5; got '{output_file}'")
     devices.use(flags["gpu"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from caffe.errors import MissingFileError, close_names
+from caffe.errors import InputError, MissingFileError, close_names
 
 
 class ExistingFile(click.ParamType):  # type: ignore[type-arg]
@@ -39,3 +39,11 @@ def must_exist(path: str) -> None:
     names = sorted(entry.name for entry in folder.iterdir())
     hint = close_names(place.name, names)
     raise MissingFileError("does not exist", file=path, fix=hint or None)
+
+
+def must_not_exist(path: str, force: bool) -> None:
+    """Raise InputError where there is something at this path already, but for ``force``."""
+    if not force and Path(path).expanduser().exists():
+        raise InputError(
+            "exists already, and is not written over", file=path, fix="Name another file, or say --force"
+        )

@@ -10,9 +10,15 @@ from caffe.cli import gflags, paths, speed
 
 
 @click.command("test", cls=gflags.GflagsCommand)
-@click.option("--model", type=paths.FILE, required=True, help="The net's prototxt.")
-@click.option("--weights", type=paths.FILES, required=True, help="Trained weights; several separated by ','.")
-@click.option("--iterations", default=50, show_default=True, help="How many batches to run.")
+@click.argument("folder", type=paths.FILE, default="", metavar="[MODEL_FOLDER]")
+@click.option("--model", type=paths.FILE, default="", help="The net's prototxt.")
+@click.option("--weights", type=paths.FILES, default="", help="Trained weights; several separated by ','.")
+@click.option(
+    "--iterations",
+    default=None,
+    type=int,
+    help="How many batches to run; 50, or a model folder's test images.",
+)
 @click.option("--gpu", default="", help="The device to run on; the CPU where left out.")
 @click.option("--level", default=0, help="The net's level.")
 @click.option("--stage", default="", help="The net's stages, separated by ','.")
@@ -20,9 +26,30 @@ from caffe.cli import gflags, paths, speed
 @speed.compile_flag
 @gflags.dialect_option
 def command(
-    model: str, weights: str, iterations: int, gpu: str, level: int, stage: str, amp: str, compiles: bool
+    folder: str,
+    model: str,
+    weights: str,
+    iterations: int | None,
+    gpu: str,
+    level: int,
+    stage: str,
+    amp: str,
+    compiles: bool,
 ) -> int:
-    """Score a model: run its TEST phase over batches and print the means of its outputs."""
+    """Score a model: run its TEST phase over batches and print the means of its outputs.
+
+    \b
+      caffe test --model=train_val.prototxt --weights=net.caffemodel --iterations=100
+      caffe test runs/pets
+    """
+    if folder and not model:
+        model, weights, usual = _of_model_folder(folder, weights)
+    else:
+        usual = 50
+    missing = [name for name, value in (("--model", model), ("--weights", weights)) if not value]
+    if missing:
+        raise click.UsageError(f"Missing {' and '.join(missing)}, or a model folder.")
+    iterations = usual if iterations is None else iterations
     from caffe import logs
     from caffe.cli import devices
     from caffe.net.net import Net
@@ -54,6 +81,17 @@ def command(
             note = f" (* {weight:g} = {weight * mean:g} loss)" if weight else ""
             logs.info(f"{name} = {mean:g}{note}")
     return 0
+
+
+def _of_model_folder(folder: str, weights: str) -> tuple[str, str, int]:
+    """The net to test, its weights, and the batches that its test images are."""
+    from caffe.formats import model_folder, prototxt
+
+    found = model_folder.read(folder)
+    net, solver = found.folder / "train_val.prototxt", found.folder / "solver.prototxt"
+    paths.must_exist(str(net))
+    tests = list(prototxt.read_solver(solver).test_iter) if solver.is_file() else []
+    return str(net), weights or str(found.weights), tests[0] if tests else 50
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -21,6 +21,8 @@ class Preparation:
 
     ``mean``: a value a channel in the net's order, or one for all. ``rgb``: red comes first. ``short_side`` and
     ``long_side``: the photo is made as large as it can be with sides up to these, instead of the input's own size.
+    ``resize``: the photo gets this height and width, and the input its centre. ``smooth``: a photo made smaller takes
+    means of its pixels, not the bilinear samples that data layers train on.
     """
 
     mean: tuple[float, ...] = (104.0, 117.0, 123.0)
@@ -28,19 +30,24 @@ class Preparation:
     rgb: bool = False
     short_side: int = 0
     long_side: int = 0
+    resize: tuple[int, int] = (0, 0)
+    smooth: bool = True
 
     def apply(self, photo: Photo, shape: tuple[int, ...]) -> Array:
         """The input (1 × C × H × W) for an input blob of ``shape``. Raises InputError."""
         channels = shape[1]
         width, height = self.size(photo, shape)
         if (height, width) != photo.shape[:2]:
-            smaller = height * width < photo.shape[0] * photo.shape[1]
+            smaller = self.smooth and height * width < photo.shape[0] * photo.shape[1]
             photo = np.asarray(
                 cv2.resize(
                     photo, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
                 ),
                 np.uint8,
             )
+        if self.resize != (0, 0):
+            top, left = (height - shape[2]) // 2, (width - shape[3]) // 2
+            photo = photo[top : top + shape[2], left : left + shape[3]]
         if channels == 1:
             planes = cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY)[None]
         elif channels == 3:
@@ -56,6 +63,8 @@ class Preparation:
 
     def size(self, photo: Photo, shape: tuple[int, ...]) -> tuple[int, int]:
         """Width and height that the photo is resized to."""
+        if self.resize != (0, 0):
+            return self.resize[1], self.resize[0]
         if not self.short_side:
             return shape[3], shape[2]
         short, long = sorted(photo.shape[:2])

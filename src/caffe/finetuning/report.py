@@ -1,0 +1,160 @@
+"""The report of a fine-tuning: one page with curves, the confusion of classes, and the most wrong images."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from caffe import training_log
+from caffe.data.image_files import read_image
+from caffe.finetuning.scores import Scores
+from caffe.formats import atomic
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8885; --good: 34, 139, 94; --bad: 200, 60, 50 }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em }
+table { border-collapse: collapse; margin: 1em 0 } td, th { padding: 3px 10px; text-align: right }
+th:first-child, td:first-child { text-align: left } tr + tr { border-top: 1px solid var(--line) }
+.confusion td { min-width: 2.2em; text-align: center } img.curves { max-width: 100%; background: #fff }
+.wrong { display: flex; flex-wrap: wrap; gap: 14px } figure { margin: 0; width: 150px } figcaption { font-size: 13px }
+pre { padding: .7em 1em; background: #8882; overflow-x: auto } .scroll { overflow-x: auto }
+"""
+_THUMBNAIL = 150
+_MOST_IN_TABLE = 40
+
+
+def curves(metrics: Path, dark: bool = False) -> bytes | None:
+    """Losses and accuracies over the iterations, as a PNG; None without matplotlib (the extra ``plot``)."""
+    try:
+        import matplotlib
+    except ImportError:
+        return None
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    log = training_log.read(metrics)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
+    for rows, name, ax, style in (
+        (log.train, "loss", left, {"label": "training loss", "color": "#2b6cb0", "linewidth": 1.4}),
+        (log.test, "loss", left, {"label": "test loss", "color": "#c05621", "marker": "o", "markersize": 4}),
+        (
+            log.test,
+            "accuracy",
+            right,
+            {"label": "test accuracy", "color": "#2f855a", "marker": "o", "markersize": 4},
+        ),
+    ):
+        points = [(row["NumIters"], row[name]) for row in rows if name in row]
+        if points:
+            ax.plot(*zip(*points), **style)
+    for ax in (left, right):
+        ax.set_xlabel("iteration")
+        ax.grid(alpha=0.25)
+        ax.legend(frameon=False)
+    losses = [row["loss"] for row in (*log.train, *log.test) if "loss" in row and row["NumIters"] > 0]
+    if losses and np.isfinite(losses).all():  # an untrained net's test loss may be a hundred times the others
+        left.set_ylim(0, 1.1 * max(losses))
+    right.set_ylim(0, 1.02)
+    figure.tight_layout()
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    plt.close(figure)
+    return file.getvalue()
+
+
+def write(
+    path: Path,
+    scores: Scores,
+    labels: list[str],
+    root: Path,
+    metrics: Path,
+    facts: dict[str, Any],
+    commands: list[str],
+) -> None:
+    """Write the page, and ``report.png`` with the curves beside it. Raises FileAccessError."""
+    parts = [f"<h1>{html.escape(path.parent.name)}</h1>"]
+    parts.append(_table([[name, str(value)] for name, value in facts.items()]))
+    picture = curves(metrics)
+    if picture is not None:
+        with atomic.replacing(path.with_suffix(".png")) as file:
+            file.write_bytes(picture)
+        parts.append(f'<img class="curves" alt="Loss and accuracy" src="{_data(picture, "png")}">')
+    parts.append("<h2>Classes</h2>")
+    rows = [["class", "precision", "recall", "test images"]]
+    order = sorted(zip(labels, scores.by_class()), key=lambda item: (_last_if_nan(item[1][1]), item[0]))
+    for label, (precision, recall, count) in order[:_MOST_IN_TABLE]:
+        rows.append([label, _percent(precision), _percent(recall), str(count)])
+    parts.append(_table(rows, head=True))
+    if len(order) > _MOST_IN_TABLE:
+        parts.append(f"<p>The {_MOST_IN_TABLE} of {len(order)} classes with the least recall.</p>")
+    if len(labels) <= _MOST_IN_TABLE:
+        parts.append("<h2>What was taken for what</h2>" + _confusion(scores, labels))
+    parts.append("<h2>The most wrong</h2>" + _most_wrong(scores, labels, root))
+    parts.append("<h2>The same by hand</h2><pre>" + html.escape("\n".join(commands)) + "</pre>")
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(path.parent.name)}</title>'
+    )
+    page += f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>"
+    with atomic.replacing(path) as file:
+        file.write_text(page, encoding="utf-8", errors="replace")
+
+
+def _last_if_nan(value: float) -> float:
+    return 2.0 if math.isnan(value) else value
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.1%}"
+
+
+def _data(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _table(rows: list[list[str]], head: bool = False) -> str:
+    found = []
+    for i, row in enumerate(rows):
+        tag = "th" if head and i == 0 else "td"
+        found.append("<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>")
+    return f'<div class="scroll"><table>{"".join(found)}</table></div>'
+
+
+def _confusion(scores: Scores, labels: list[str]) -> str:
+    table = scores.confusion
+    head = "".join(f"<th>{html.escape(label)}</th>" for label in labels)
+    rows = [f"<tr><th>is, taken for</th>{head}</tr>"]
+    for i, label in enumerate(labels):
+        total = max(int(table[i].sum()), 1)
+        cells = []
+        for k, count in enumerate(table[i].tolist()):
+            kind = "good" if i == k else "bad"
+            shade = f' style="background: rgba(var(--{kind}), {0.75 * count / total:.2f})"' if count else ""
+            cells.append(f"<td{shade}>{count or ''}</td>")
+        rows.append(f"<tr><th>{html.escape(label)}</th>{''.join(cells)}</tr>")
+    return f'<div class="scroll"><table class="confusion">{"".join(rows)}</table></div>'
+
+
+def _most_wrong(scores: Scores, labels: list[str], root: Path) -> str:
+    wrong = scores.most_wrong()
+    if not wrong:
+        return "<p>No test image is taken for another class.</p>"
+    figures = []
+    for one in wrong:
+        photo = read_image(str(root / one.image))
+        factor = _THUMBNAIL / max(photo.shape[:2])
+        size = max(round(photo.shape[1] * factor), 1), max(round(photo.shape[0] * factor), 1)
+        done, coded = cv2.imencode(".jpg", cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
+        source = _data(coded.tobytes(), "jpeg") if done else ""
+        said = f"{labels[one.label]}, taken for {labels[one.taken_for]} ({one.probability:.0%})"
+        figures.append(
+            f'<figure><img alt="{html.escape(one.image)}" src="{source}"><figcaption>{html.escape(said)}<br>'
+            f"{html.escape(one.image)}</figcaption></figure>"
+        )
+    return f'<div class="wrong">{"".join(figures)}</div>'

@@ -1,0 +1,184 @@
+"""A trained net in a folder: our own model folders, DIGITS' model jobs and folders of the Model Zoo.
+
+Ours holds ``deploy.prototxt``, ``weights.caffemodel``, ``labels.txt`` and ``model.json``: ``format`` (1),
+``preprocessing`` (mean, scale, channel order, sizes), ``classes``, ``metrics`` and ``versions``. A job that was
+downloaded from DIGITS (a folder, or its .tar.gz) holds ``deploy.prototxt``, snapshots, ``labels.txt`` and
+``mean.binaryproto``; one of the Model Zoo a ``readme.md``, ``deploy.prototxt`` and a caffemodel.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from caffe.errors import DataError, MissingFileError
+from caffe.formats import atomic, binaryproto
+
+FORMAT = 1
+NAME = "model.json"
+_ARCHIVES = (".tar.gz", ".tgz")
+_MOST_UNPACKED = 4 << 30  # bytes
+_unpacked: dict[Path, tempfile.TemporaryDirectory[str]] = {}
+
+
+@dataclass
+class ModelFolder:
+    """What is in a model folder.
+
+    ``mean`` is a value a channel, blue first, empty where nothing tells; ``resize`` height and width before the crop.
+    """
+
+    folder: Path
+    labels: list[str]
+    mean: tuple[float, ...] = ()
+    scale: float = 1.0
+    rgb: bool = False
+    resize: tuple[int, int] = (0, 0)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    weights_name: str = "weights.caffemodel"
+
+    @property
+    def deploy(self) -> Path:
+        return self.folder / "deploy.prototxt"
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / self.weights_name
+
+    @property
+    def labels_file(self) -> Path:
+        return self.folder / "labels.txt"
+
+    def write(self) -> None:
+        """Write ``labels.txt`` and ``model.json``. Raises FileAccessError."""
+        with atomic.replacing(self.labels_file) as path:
+            path.write_text("".join(f"{label}\n" for label in self.labels), encoding="utf-8")
+        described = {
+            "format": FORMAT,
+            "preprocessing": {
+                "mean": list(self.mean),
+                "scale": self.scale,
+                "channels": "RGB" if self.rgb else "BGR",
+                "resize": list(self.resize),
+            },
+            "classes": self.labels,
+            "metrics": self.metrics,
+            "versions": self.versions,
+        }
+        with atomic.replacing(self.folder / NAME) as path:
+            path.write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def is_model_folder(path: str | Path) -> bool:
+    """Whether :func:`read` takes this: a folder with a deploy.prototxt, or a .tar.gz."""
+    path = Path(path)
+    return (path / NAME).is_file() or (path / "deploy.prototxt").is_file() or _is_archive(path)
+
+
+def read(folder: str | Path) -> ModelFolder:
+    """What a model folder holds; a .tar.gz is unpacked into a folder that lives as long as the process.
+
+    Raises MissingFileError, DataError with the file and field.
+    """
+    folder = Path(folder)
+    if _is_archive(folder):
+        folder = _unpack(folder)
+    found = _described(folder) if (folder / NAME).exists() else _published(folder)
+    for part in (found.deploy, found.weights):
+        if not part.is_file():
+            raise MissingFileError("A model folder must hold it", file=part)
+    return found
+
+
+def net_and_weights(net: str, weights: str = "") -> tuple[str, str]:
+    """A net's two files, where a command may be given a model folder for both; others come back as they are."""
+    if not weights and net and is_model_folder(net):
+        found = read(net)
+        return str(found.deploy), str(found.weights)
+    return net, weights
+
+
+def _described(folder: Path) -> ModelFolder:
+    file = folder / NAME
+    try:
+        described = json.loads(file.read_text(encoding="utf-8"))
+        how = described["preprocessing"]
+        found = ModelFolder(
+            folder,
+            [str(name) for name in described["classes"]],
+            tuple(float(value) for value in how["mean"]),
+            float(how["scale"]),
+            how["channels"] == "RGB",
+            (int(how["resize"][0]), int(how["resize"][1])),
+            dict(described.get("metrics", {})),
+            dict(described.get("versions", {})),
+        )
+        number = described.get("format")
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise DataError(f"is no description of a model: {type(error).__name__}: {error}", file=file) from None
+    if number != FORMAT:
+        raise DataError(f"must be {FORMAT}; got {number!r}", file=file, field="format")
+    return found
+
+
+def _published(folder: Path) -> ModelFolder:
+    """A job of DIGITS, or a folder of the Model Zoo: of several snapshots the last counts."""
+    snapshots = sorted(folder.glob("*.caffemodel"), key=lambda path: (_iteration(path), path.name))
+    if not snapshots:
+        raise MissingFileError(
+            "holds no .caffemodel",
+            file=folder,
+            fix=f"caffe download_model_binary {folder}" if (folder / "readme.md").exists() else None,
+        )
+    found = ModelFolder(folder, [], weights_name=snapshots[-1].name)
+    if found.labels_file.is_file():
+        text = found.labels_file.read_text(encoding="utf-8", errors="replace")
+        found.labels = [line for line in text.splitlines() if line.strip()]
+    mean = folder / "mean.binaryproto"
+    if mean.is_file():
+        image = binaryproto.read_blob(mean)
+        found.mean = tuple(float(value) for value in image.reshape(-1, *image.shape[-2:]).mean(axis=(1, 2)))
+        found.resize = (int(image.shape[-2]), int(image.shape[-1]))
+    return found
+
+
+def _iteration(path: Path) -> int:
+    number = re.search(r"_iter_(\d+)$", path.stem)
+    return int(number[1]) if number else -1
+
+
+def _is_archive(path: Path) -> bool:
+    return path.name.lower().endswith(_ARCHIVES) and path.is_file()
+
+
+def _unpack(archive: Path) -> Path:
+    """The folder that an archive's plain files are in, without the folders of their names."""
+    place = archive.resolve()
+    if place in _unpacked:
+        return Path(_unpacked[place].name)
+    folder = tempfile.TemporaryDirectory(prefix="caffe-model-")
+    left = _MOST_UNPACKED
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                name = Path(member.name).name
+                content = tar.extractfile(member) if member.isfile() and name else None
+                if content is None:
+                    continue
+                left -= member.size
+                if left < 0:
+                    raise DataError(f"holds more than {_MOST_UNPACKED >> 30} GiB", file=archive)
+                with (Path(folder.name) / name).open("wb") as file:
+                    while piece := content.read(1 << 20):
+                        file.write(piece)
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        folder.cleanup()
+        raise DataError(f"is no .tar.gz of a model that can be read: {error}", file=archive) from None
+    _unpacked[place] = folder
+    return Path(folder.name)
