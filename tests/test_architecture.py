@@ -90,6 +90,49 @@ def test_imports_point_downward(path):
     assert not upward, f"{path.name} is on floor {floor} and imports from above it: {upward}"
 
 
+def imported_modules(path: Path) -> set[str]:
+    """Every module of the package that a file imports anywhere in it, under TYPE_CHECKING too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{a.name}" for a in node.names)}
+    return found
+
+
+KNOWN_CIRCLES = {
+    ("data.sources.database", "data.sources.leveldb"),
+    ("data.sources.database", "data.sources.lmdb"),
+    ("dialects.checking", "dialects.dialect"),
+    ("importing.emitter", "importing.ops.padding"),
+}
+"""Still there; none is to join them."""
+
+
+def test_no_two_files_import_each_other():
+    names = {"caffe." + ".".join(p.relative_to(SOURCE).with_suffix("").parts): p for p in MODULES}
+    imports = {name: imported_modules(path) & set(names) for name, path in names.items()}
+    found = {(a, b) for a in names for b in imports[a] if a < b and a in imports[b]}
+    found = {(a.removeprefix("caffe."), b.removeprefix("caffe.")) for a, b in found}
+    assert found <= KNOWN_CIRCLES
+
+
+def test_no_circles_in_the_net_and_the_solvers():
+    """Not of three or more files either."""
+    names = {"caffe." + ".".join(p.relative_to(SOURCE).with_suffix("").parts): p for p in MODULES}
+    rooms = ("caffe.net.", "caffe.solvers.", "caffe.blob", "caffe.display", "caffe.memory", "caffe.layer")
+    left = {
+        name: {m for m in imported_modules(path) if m.startswith(rooms)}
+        for name, path in names.items()
+        if name.startswith(rooms)
+    }
+    while free := [name for name, wanted in left.items() if not wanted & set(left)]:
+        for name in free:
+            del left[name]
+    assert not left
+
+
 def test_no_assert_in_the_package():
     found = [
         f"{p.relative_to(SOURCE)}:{node.lineno}"

@@ -7,17 +7,16 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from caffe.errors import StateError
 
-if TYPE_CHECKING:
-    from caffe.blob import Blob
-
-Net = Any  # These stand on higher floors; what is shown of them is their public face.
+# These import this module, or stand above it; what is shown of them is their public face.
+Net = Any
+Blob = Any
 Solver = Any
 Step = Any
 Array = npt.NDArray[Any]

@@ -5,22 +5,49 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from caffe.blob import Blob
 from caffe.errors import InputError
-
-if TYPE_CHECKING:
-    from caffe.net.net import Net
+from caffe.layer import Layer
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-def forward_all(net: Net, blobs: Iterable[str] | None, inputs: dict[str, Any]) -> Arrays:
+class Runs(Protocol):
+    """A net, as far as it is needed here."""
+
+    blobs: OrderedDict[str, Blob]
+    inputs: list[str]
+    outputs: list[str]
+    layers: list[Layer]
+
+    def forward(
+        self,
+        blobs: Iterable[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: Any,
+    ) -> Arrays:
+        """As :meth:`Net.forward`."""
+
+    def backward(
+        self,
+        diffs: Iterable[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: Any,
+    ) -> Arrays:
+        """As :meth:`Net.backward`."""
+
+
+def forward_all(net: Runs, blobs: Iterable[str] | None, inputs: dict[str, Any]) -> Arrays:
     """Run forward batch by batch.
 
     ``inputs``: input name → array of N items. Returns output name (and ``blobs``) → array of N items.
@@ -35,7 +62,7 @@ def forward_all(net: Net, blobs: Iterable[str] | None, inputs: dict[str, Any]) -
 
 
 def forward_backward_all(
-    net: Net, blobs: Iterable[str] | None, diffs: Iterable[str] | None, inputs: dict[str, Any]
+    net: Runs, blobs: Iterable[str] | None, diffs: Iterable[str] | None, inputs: dict[str, Any]
 ) -> tuple[Arrays, Arrays]:
     """Run forward and backward batch by batch; ``inputs`` may also hold output name → gradients of N items."""
     blobs, diffs = list(blobs or ()), list(diffs or ())
@@ -56,7 +83,7 @@ def forward_backward_all(
     )
 
 
-def set_input_arrays(net: Net, data: npt.NDArray[Any], labels: npt.NDArray[Any]) -> None:
+def set_input_arrays(net: Runs, data: npt.NDArray[Any], labels: npt.NDArray[Any]) -> None:
     """Give the first layer arrays of items and labels to take batches from; see :meth:`Net.set_input_arrays`."""
     layer = net.layers[0] if net.layers else None
     set_arrays = getattr(layer, "set_arrays", None)
@@ -78,7 +105,7 @@ def _items(inputs: dict[str, Any]) -> int:
     return next(iter(counts.values()))
 
 
-def _batches(net: Net, arrays: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _batches(net: Runs, arrays: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if not arrays:
         return
     items = _items(arrays)

@@ -11,7 +11,8 @@ from caffe.blob import Blob, BlobVec
 from caffe.layer import Layer
 from caffe.net.graph import Graph, graph_of
 from caffe.net.sharing import Param
-from caffe.net.wiring import Step, Wiring
+from caffe.net.step import Step
+from caffe.net.wiring import Wiring
 from caffe.proto import caffe_pb2
 from caffe.user_layer import shown
 
@@ -21,6 +22,7 @@ class Contents:
 
     name: str
     phase: int
+    file: str | None
     blobs: OrderedDict[str, Blob]
     inputs: list[str]
     outputs: list[str]

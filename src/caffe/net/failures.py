@@ -9,7 +9,7 @@ import torch
 
 from caffe.errors import CaffeError, DeviceError, LayerError
 from caffe.layer_factory import is_of_user
-from caffe.net.wiring import Step
+from caffe.net.step import Step
 
 
 def explained(error: Exception, file: str | None, step: Step, doing: str) -> Exception:

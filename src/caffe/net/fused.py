@@ -12,7 +12,7 @@ from caffe.blob import Blob
 from caffe.kernels import operations, panels, separable, winograd
 from caffe.layers.vision.convolution import Convolution
 from caffe.net.rewrites.norm_into_convolution import fold
-from caffe.net.wiring import Step
+from caffe.net.step import Step
 
 Tensors = Sequence[torch.Tensor]
 

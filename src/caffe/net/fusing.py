@@ -24,7 +24,7 @@ from caffe.layers.utility.concat import Concat
 from caffe.layers.vision.convolution import Convolution
 from caffe.net.fused import Branch, Chained, Folded, Fused, Joined, Link, Normalized, OfImage, Separable
 from caffe.net.rewrites.norm_into_convolution import goes_into, takes_more
-from caffe.net.wiring import Step
+from caffe.net.step import Step
 
 
 def plan(steps: Sequence[Step], visible: set[Blob]) -> list[Fused]:

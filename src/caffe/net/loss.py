@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import reduce
-from typing import TYPE_CHECKING
 
 import torch
 
 from caffe.blob import Blob
-
-if TYPE_CHECKING:
-    from caffe.net.wiring import Step
+from caffe.net.step import Step
 
 Loss = torch.Tensor | float
 

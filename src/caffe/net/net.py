@@ -20,8 +20,9 @@ from caffe.net.arguments import blob_list, constructor, layer_index, put
 from caffe.net.contents import Contents
 from caffe.net.run.executor import Executor
 from caffe.net.run.plan import Plan
+from caffe.net.step import Step
 from caffe.net.turns import Turn, one_at_a_time
-from caffe.net.wiring import Step, Wiring
+from caffe.net.wiring import Wiring
 from caffe.proto import caffe_pb2
 from caffe.user_layer import shown
 

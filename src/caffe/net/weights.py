@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,8 @@ from caffe import logs
 from caffe.blob import Blob, Shape
 from caffe.errors import CaffeError, InputTypeError, WeightsError
 from caffe.formats import binaryproto, files, hdf5
+from caffe.net.contents import Contents
 from caffe.proto import caffe_pb2
-
-if TYPE_CHECKING:
-    from caffe.net.net import Net
 
 PathLike = str | os.PathLike[str]
 
@@ -48,7 +46,7 @@ def is_hdf5(path: PathLike) -> bool:
         return file.read(8) == b"\x89HDF\r\n\x1a\n"
 
 
-def copy_from(net: Net, path: PathLike) -> Report:
+def copy_from(net: Contents, path: PathLike) -> Report:
     """Copy parameters from a .caffemodel or HDF5 file, or a module of ``net.to_torch()``, by layer name; see
     :meth:`Net.copy_from`.
     """
@@ -62,7 +60,7 @@ def copy_from(net: Net, path: PathLike) -> Report:
     return _copy(net, [(layer.name, layer.blobs) for layer in source.layers], path)
 
 
-def load_hdf5(net: Net, path: PathLike) -> Report:
+def load_hdf5(net: Contents, path: PathLike) -> Report:
     """Copy parameters from a file in the original's HDF5 layout, by layer name."""
     _check_path(path, "load_hdf5")
     shared = _shared(net)
@@ -80,7 +78,7 @@ def load_hdf5(net: Net, path: PathLike) -> Report:
 
 
 def _copy(
-    net: Net, source: Sequence[tuple[str, Sequence[npt.NDArray[Any] | None]]], path: PathLike
+    net: Contents, source: Sequence[tuple[str, Sequence[npt.NDArray[Any] | None]]], path: PathLike
 ) -> Report:
     report = Report()
     fitting: list[tuple[Blob, npt.NDArray[Any], bool]] = []
@@ -158,7 +156,7 @@ def _stripped(shape: Shape) -> Shape:
     return tuple(shape[start:])
 
 
-def share_with(net: Net, other: Net) -> None:
+def share_with(net: Contents, other: Contents) -> None:
     """Use the parameters of the other net's layers with the same names; see :meth:`Net.share_with`."""
     targets = {s.name: s for s in net.steps}
     for step in other.steps:
@@ -179,7 +177,7 @@ def share_with(net: Net, other: Net) -> None:
             a.share_data(b)
 
 
-def save(net: Net, path: PathLike, write_diff: bool = False) -> None:
+def save(net: Contents, path: PathLike, write_diff: bool = False) -> None:
     """Write a .caffemodel; see :meth:`Net.save`."""
     _check_path(path, "save")
     if str(path).endswith(".h5"):
@@ -192,7 +190,7 @@ def save(net: Net, path: PathLike, write_diff: bool = False) -> None:
     binaryproto.write_weights(path, skeleton, arrays, diffs)
 
 
-def save_hdf5(net: Net, path: PathLike, write_diff: bool = False) -> None:
+def save_hdf5(net: Contents, path: PathLike, write_diff: bool = False) -> None:
     """Write the parameters in the original's HDF5 layout."""
     _check_path(path, "save_hdf5")
     layers = [(s.name, [_values(b) for b in s.layer.blobs]) for s in net.steps]
@@ -207,7 +205,7 @@ def _check_path(value: object, method: str) -> None:
         raise InputTypeError(f"{method} takes a file's path; got {value!r}")
 
 
-def _shared(net: Net) -> set[tuple[str, int]]:
+def _shared(net: Contents) -> set[tuple[str, int]]:
     """(layer, index) of parameters that another layer owns: HDF5 files hold those once."""
     owners = {id(p.blob) for p in net.learnable}
     return {(s.name, i) for s in net.steps for i, b in enumerate(s.layer.blobs) if id(b) not in owners}

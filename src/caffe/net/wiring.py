@@ -7,46 +7,19 @@ need a gradient (lr_mult ≠ 0), and the sweep from the end that leaves out what
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from caffe import logs
 from caffe.blob import Blob
 from caffe.errors import LayerError, NetError, close_names
-from caffe.layer import Layer, bounds, describe
+from caffe.layer import bounds, describe
 from caffe.layer_factory import create_layer, is_of_user
 from caffe.limits import guarding
 from caffe.net.footprint import Footprint
 from caffe.net.loss import fill_diff
 from caffe.net.sharing import ParamTable
+from caffe.net.step import Step
 from caffe.proto import caffe_pb2
-
-
-@dataclass
-class Step:
-    """A layer in its place in the net."""
-
-    layer: Layer
-    line: int | None
-    bottom: list[Blob] = field(default_factory=list)
-    top: list[Blob] = field(default_factory=list)
-    bottom_names: list[str] = field(default_factory=list)
-    top_names: list[str] = field(default_factory=list)
-    loss_weights: list[float] = field(default_factory=list)
-    needs_backward: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.layer.name
-
-    @property
-    def propagate_down(self) -> list[bool]:
-        """Which bottoms get a gradient."""
-        return self.layer.needs.bottoms
-
-    @property
-    def has_loss(self) -> bool:
-        return any(self.loss_weights)
 
 
 class Wiring:

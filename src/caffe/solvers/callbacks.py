@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from caffe import logs
 from caffe.errors import InputError, UnknownNameError, close_names
 
-if TYPE_CHECKING:
-    from caffe.solvers.solver import Solver
-
 Outputs = dict[str, list[float]]
+Solver = Any
+"""A :class:`caffe.solvers.solver.Solver`, which imports this module; callbacks may say what they take."""
 """Output blob → its values (one for a scalar)."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,7 @@ import numpy.typing as npt
 from caffe import logs
 from caffe.errors import SolverError
 from caffe.solvers.signals import Action
-
-if TYPE_CHECKING:
-    from caffe.solvers.solver import Solver
+from caffe.solvers.training import Training
 
 Array = npt.NDArray[Any]
 VERSIONS = ("11point", "MaxIntegral", "Integral")
@@ -78,7 +76,7 @@ class Judgements:
         return found
 
 
-def test_detection(solver: Solver, net_id: int) -> dict[str, list[float]]:
+def test_detection(solver: Training, net_id: int) -> dict[str, list[float]]:
     """Run a test net for its ``test_iter`` batches; log and return output → [mean average precision].
 
     Raises SolverError when an output has no rows of five values.

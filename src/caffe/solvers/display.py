@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 
 from caffe import logs
 from caffe.net.net import Net
-
-if TYPE_CHECKING:
-    from caffe.solvers.solver import Solver
+from caffe.solvers.training import Training
 
 Outputs = dict[str, list[float]]
 
@@ -22,7 +19,7 @@ def outputs(net: Net) -> Outputs:
     return {name: net.blobs[name].tensor.flatten().tolist() for name in net.outputs}
 
 
-def iteration(solver: Solver, loss: float, iters: int, seconds: float, values: Outputs) -> None:
+def iteration(solver: Training, loss: float, iters: int, seconds: float, values: Outputs) -> None:
     """The lines of a displayed iteration."""
     speed = iters / (seconds or 1)
     logs.info(

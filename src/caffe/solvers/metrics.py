@@ -17,14 +17,12 @@ import os
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from caffe.errors import FileAccessError, MissingPackageError
 from caffe.formats import atomic
 from caffe.solvers.callbacks import Callback, Outputs
-
-if TYPE_CHECKING:
-    from caffe.solvers.solver import Solver
+from caffe.solvers.training import Training
 
 
 class Metrics(Callback):
@@ -77,14 +75,16 @@ class Metrics(Callback):
         except OSError as error:
             raise self._refused(error) from None
 
-    def on_display(self, solver: Solver, iteration: int, loss: float, rate: float, outputs: Outputs) -> None:
+    def on_display(
+        self, solver: Training, iteration: int, loss: float, rate: float, outputs: Outputs
+    ) -> None:
         self._write(self._row("train", iteration, rate, outputs) | {"loss": loss})
 
-    def on_test(self, solver: Solver, net_id: int, iteration: int, outputs: Outputs) -> None:
+    def on_test(self, solver: Training, net_id: int, iteration: int, outputs: Outputs) -> None:
         if outputs:
             self._write(self._row("test", iteration, solver.lr, outputs) | {"net": net_id})
 
-    def on_end(self, solver: Solver) -> None:
+    def on_end(self, solver: Training) -> None:
         if self._file is not None:
             self._file.close()
         for file, _ in self._csv.values():
@@ -144,17 +144,19 @@ class TensorBoard(Callback):
         except ImportError:
             raise MissingPackageError.of("tensorboard", "tensorboard", "--tensorboard") from None
 
-    def on_display(self, solver: Solver, iteration: int, loss: float, rate: float, outputs: Outputs) -> None:
+    def on_display(
+        self, solver: Training, iteration: int, loss: float, rate: float, outputs: Outputs
+    ) -> None:
         self._writer.add_scalar("train/smoothed_loss", loss, iteration)
         self._writer.add_scalar("train/lr", rate, iteration)
         for name, value in flat(outputs).items():
             self._writer.add_scalar(f"train/{name}", value, iteration)
 
-    def on_test(self, solver: Solver, net_id: int, iteration: int, outputs: Outputs) -> None:
+    def on_test(self, solver: Training, net_id: int, iteration: int, outputs: Outputs) -> None:
         for name, value in flat(outputs).items():
             self._writer.add_scalar(f"test{net_id or ''}/{name}", value, iteration)
 
-    def on_end(self, solver: Solver) -> None:
+    def on_end(self, solver: Training) -> None:
         self._writer.close()
 
 

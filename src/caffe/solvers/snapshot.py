@@ -15,7 +15,7 @@ import re
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,13 +25,11 @@ from caffe.errors import CaffeError, MissingFileError, SnapshotError
 from caffe.formats import binaryproto, files, hdf5
 from caffe.formats.atomic import replacing
 from caffe.limits import guarding
+from caffe.net.net import Net
 from caffe.net.weights import is_hdf5
 from caffe.precision import LossScale
 from caffe.proto import caffe_pb2
-
-if TYPE_CHECKING:
-    from caffe.net.net import Net
-    from caffe.solvers.solver import Solver
+from caffe.solvers.training import Training
 
 _LARGEST_EXTRA = 1 << 30
 """Bytes: its largest parts are random generators' states, some kB for each worker."""
@@ -40,7 +38,7 @@ State = dict[str, Any]
 """Numbers, strings, lists and dicts, for JSON."""
 
 
-def write(solver: Solver, workers: list[State | None]) -> tuple[Path, Path]:
+def write(solver: Training, workers: list[State | None]) -> tuple[Path, Path]:
     """Write the three files; returns the model's and the state's path. Raises SnapshotError.
 
     ``workers`` is each worker's :func:`worker_state`, None where it is not known.
@@ -72,13 +70,13 @@ def write(solver: Solver, workers: list[State | None]) -> tuple[Path, Path]:
     return model, state
 
 
-def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
+def restore(solver: Training, path: str | os.PathLike[str]) -> None:
     """Continue from a state file. Raises MissingFileError, SnapshotError, WeightsError."""
     with guarding(SnapshotError, path):
         _restore(solver, Path(path))
 
 
-def _restore(solver: Solver, path: Path) -> None:
+def _restore(solver: Training, path: Path) -> None:
     if not path.exists():
         raise MissingFileError(
             "There is no such solver state", file=path, fix="Give a .solverstate file, or --resume=auto"
@@ -154,7 +152,7 @@ def _extra_path(state: Path) -> Path:
     return state.with_name(re.sub(r"\.solverstate(\.h5)?$", "", state.name) + ".trainstate")
 
 
-def worker_state(solver: Solver) -> State:
+def worker_state(solver: Training) -> State:
     """What resuming this worker exactly takes, beside parameters and history; losses may be on the device."""
     losses, smoothed, start = solver.loss_window
     device = runtime.device()
@@ -169,7 +167,7 @@ def worker_state(solver: Solver) -> State:
     }
 
 
-def _extra(solver: Solver, workers: list[State | None]) -> State:
+def _extra(solver: Training, workers: list[State | None]) -> State:
     scale = solver.update.loss_scale
     return {
         "version": 1,
@@ -198,7 +196,7 @@ def read_extra(path: str | os.PathLike[str]) -> State | None:
     return found
 
 
-def apply_extra(solver: Solver, extra: State, path: str | os.PathLike[str]) -> None:
+def apply_extra(solver: Training, extra: State, path: str | os.PathLike[str]) -> None:
     """Bring this worker to where it was. Raises SnapshotError.
 
     With another number of workers than then, or where this worker's own state is not known (it was lost), the
@@ -228,7 +226,7 @@ def apply_extra(solver: Solver, extra: State, path: str | os.PathLike[str]) -> N
         raise _unusable(_extra_path(Path(path)), error) from error
 
 
-def _restore_worker(solver: Solver, state: State, *, exact: bool) -> None:
+def _restore_worker(solver: Training, state: State, *, exact: bool) -> None:
     losses: list[torch.Tensor | float] = [float(loss) for loss in _listed(state["losses"], "losses")]
     solver.loss_window = (losses, float(state["smoothed"]), int(state["window_start"]))
     for net, cursors in zip((solver.net, *solver.test_nets), state["cursors"]):

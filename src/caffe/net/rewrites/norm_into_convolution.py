@@ -20,7 +20,8 @@ from caffe.net.rewrites.scale_into_norm import goes_behind
 from caffe.net.run.mode import Mode
 from caffe.net.run.op import Op
 from caffe.net.run.plan import Part
-from caffe.net.wiring import Step, Wiring
+from caffe.net.step import Step
+from caffe.net.wiring import Wiring
 from caffe.tensor_layer import TensorLayer
 
 _CONVOLUTIONS = (Convolution, ConvolutionDepthwise, DepthwiseConvolution)

@@ -19,7 +19,8 @@ from caffe.layers.vision.convolution import Convolution
 from caffe.net.run.mode import Mode
 from caffe.net.run.op import Op
 from caffe.net.run.plan import Part
-from caffe.net.wiring import Step, Wiring
+from caffe.net.step import Step
+from caffe.net.wiring import Wiring
 
 
 class OverwritingReLU(ReLU):

@@ -14,7 +14,8 @@ from caffe.layers.normalization.batch_norm import BatchNorm
 from caffe.net.run.mode import Mode
 from caffe.net.run.op import Op
 from caffe.net.run.plan import Part
-from caffe.net.wiring import Step, Wiring
+from caffe.net.step import Step
+from caffe.net.wiring import Wiring
 from caffe.tensor_layer import Stateful, TensorLayer
 
 

@@ -25,7 +25,8 @@ from caffe.net.run import liveness
 from caffe.net.run.op import Op, Values
 from caffe.net.run.plan import Runner
 from caffe.net.run.trace import Entry, begin
-from caffe.net.wiring import Step, Wiring
+from caffe.net.step import Step
+from caffe.net.wiring import Wiring
 from caffe.precision import autocast
 from caffe.tensor_layer import TensorLayer
 

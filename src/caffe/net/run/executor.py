@@ -19,8 +19,9 @@ from caffe.net.run.mode import Mode
 from caffe.net.run.op import Op, plain
 from caffe.net.run.plan import Plan
 from caffe.net.run.trace import Entry, Segment, Trace, begin
+from caffe.net.step import Step
 from caffe.net.turns import Turn
-from caffe.net.wiring import Step, Wiring
+from caffe.net.wiring import Wiring
 from caffe.precision import autocast
 
 Hooks = Mapping[str, Sequence[Callable[[int], Any]]]

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from caffe.blob import Blob
 from caffe.net.run.op import Op
-from caffe.net.wiring import Step, Wiring
+from caffe.net.step import Step
+from caffe.net.wiring import Wiring
 
 
 def steps_of(ops: Iterable[Op]) -> list[Step]:

@@ -10,7 +10,7 @@ import torch
 from caffe.blob import Blob
 from caffe.layer import Keep, Layer
 from caffe.layers.utility.split import Split
-from caffe.net.wiring import Step
+from caffe.net.step import Step
 from caffe.tensor_layer import Kept, TensorLayer
 
 Values = dict[Blob, torch.Tensor]

@@ -12,7 +12,8 @@ from caffe.net.run import liveness
 from caffe.net.run.mode import Mode
 from caffe.net.run.op import Op, plain
 from caffe.net.run.trace import Segment, Trace
-from caffe.net.wiring import Step, Wiring
+from caffe.net.step import Step
+from caffe.net.wiring import Wiring
 from caffe.tensor_layer import TensorLayer
 
 
