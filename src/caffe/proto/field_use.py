@@ -46,6 +46,7 @@ _MORE_HARMLESS = frozenset(
         "batch_norm_param.bias_term",
         "batch_norm_param.filler",
         "correlation_param.do_abs",  # read and never used
+        "yolo_v2_loss_param.constraint",
         "bbox_reg_param.cls_aware",  # the same message is given to layers that move all classes alike
         "loss_param.pre_fixed_normalizer",  # of PRE_FIXED, for losses that normalize
         "transform_param.random_seed",

@@ -33,10 +33,9 @@ _TYPES = {
     "DAVSOD (DengPingFan/DAVSOD)": "ConvLSTM",
     "Ristretto (pmgysel/caffe)": ("ConvolutionRistretto DeconvolutionRistretto FcRistretto LRNRistretto"),
     "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)": (
-        "BatchToSpaceND BroadcastTo CropAndResize EmbeddingLookup Erf GatherNd Gemm NMSGather "
-        "PyramidRoiAlign Range ReduceAll ReduceAny ReverseSequence ScaledTanH SeLUDropout SpaceToBatchND "
-        "SparseToDense SqueezeConvolution SqueezeInnerProduct Stack StridedSlice TopkGather Unstack "
-        "Where4 YoloV2Loss YoloV3Loss"
+        "BatchToSpaceND CropAndResize EmbeddingLookup Erf GatherNd Gemm NMSGather "
+        "PyramidRoiAlign Range ReduceAll ReduceAny ReverseSequence SeLUDropout SpaceToBatchND "
+        "SparseToDense SqueezeConvolution SqueezeInnerProduct Stack TopkGather Unstack Where4"
     ),
 }
 

@@ -14,6 +14,16 @@ CASES = [
     Case("squeeze", 'type: "Squeeze" squeeze_param { axis: -1 }', [(2, 1, 3, 1)]),
     Case("squeeze_all", 'type: "Squeeze"', [(2, 1, 3, 1)]),
     Case("shape", 'type: "Shape"', AXES, gradcheck=False),
+    Case(
+        "broadcast_to",
+        'type: "BroadcastTo" broadcast_to_param { shape: 4 shape: 3 shape: 2 shape: 5 }',
+        [(3, 1, 5)],
+    ),
+    Case(
+        "strided_slice",
+        'type: "StridedSlice" strided_slice_param { begin: 1 begin: -1 end: 3 end: 0 strides: 1 strides: -2 }',
+        [(3, 5, 4)],
+    ),
     Case("tile_nd", 'type: "TileND" tile_nd_param { multiples: 1 multiples: 2 multiples: 3 }', [(2, 3, 4)]),
     Case(
         "piece",

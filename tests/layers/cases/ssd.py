@@ -134,6 +134,26 @@ def loss(name: str, more: str, gradcheck: bool = True, priors_count: int = 7) ->
     )
 
 
+YOLO_V2_LOSS = (
+    'type: "YoloV2Loss" yolo_v2_loss_param { num_classes: 3 num_object: 2'
+    " anchors: 1 anchors: 2 anchors: 3 anchors: 1.5 }"
+)
+YOLO_V3_LOSS = (
+    'type: "YoloV3Loss" yolo_v3_loss_param { num_classes: 3 num_object: 2 total_object: 3 mask: 0 mask: 2'
+    " anchors: 8 anchors: 16 anchors: 20 anchors: 10 anchors: 30 anchors: 20 }"
+)
+
+
+def cell_labels(rng):
+    """Of each of 4 × 4 cells: nothing, whether there is a box, its label, and the box, two in the second image."""
+    values = np.zeros((2, 7 * 16))
+    for image, cell in ((0, 5), (1, 2), (1, 11)):
+        values[image, 16 + cell], values[image, 32 + cell] = 1, rng.integers(0, 3)
+        centre = (np.array([cell % 4, cell // 4]) + rng.uniform(0.1, 0.9, 2)) / 4
+        values[image, 48 + 4 * cell : 52 + 4 * cell] = [*centre, *rng.uniform(0.2, 0.6, 2)]
+    return values
+
+
 CASES = [
     Case("permute", 'type: "Permute" permute_param { order: 0 order: 2 order: 3 order: 1 }', [(2, 3, 4, 5)]),
     Case("permute_prefix", 'type: "Permute" permute_param { order: 1 }', [(2, 3, 4)]),
@@ -344,6 +364,8 @@ CASES = [
         gradcheck=False,
     ),
     Case("region_loss", REGION, [(2, 16, 4, 5), yolo_truth(2)], gradcheck=False),
+    Case("yolo_v2_loss", YOLO_V2_LOSS, [(2, 16, 4, 4), cell_labels], gradcheck=False),
+    Case("yolo_v3_loss", YOLO_V3_LOSS, [(2, 16, 4, 4), cell_labels], gradcheck=False),
     Case("yolov3", YOLOV3, [(2, 16, 4, 5), yolo_truth(2)], gradcheck=False),
     Case("annotated_data", annotated_data, tops=2, gradcheck=False),
     Case("video_data", video_data, tops=2, gradcheck=False),

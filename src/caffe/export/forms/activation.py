@@ -66,6 +66,18 @@ def absolute(node: Node) -> Form | None:
     return function(torch.abs, "{0}.abs()")
 
 
+@form_of("Softsign")
+def softsign(node: Node) -> Form | None:
+    return _torch(nn.Softsign, "F.softsign({0})")
+
+
+@form_of("ScaledTanH")
+def scaled_tanh(node: Node) -> Form | None:
+    p = node.layer.param.scaled_tanh_param
+    a, b = p.alpha, p.beta
+    return function(lambda x: a * torch.tanh(b * x), f"{number(a)} * torch.tanh({number(b)} * {{0}})")
+
+
 @form_of("HardSwish")
 def hard_swish(node: Node) -> Form | None:
     return function(lambda x: x * (x / 6 + 0.5).clamp(0, 1), "F.hardswish({0})")
