@@ -43,7 +43,8 @@ class GflagsCommand(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, self.normalize(args))
+        # while a line is completed, its last flag has no value yet
+        return super().parse_args(ctx, args if ctx.resilient_parsing else self.normalize(args))
 
     def normalize(self, args: Sequence[str]) -> list[str]:
         """The arguments in click's form. Raises click.UsageError for a switch that is neither true nor

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from caffe.cli import gflags
+from caffe.cli import completion, gflags
 from caffe.cli.commands import COMMANDS, GROUPS, load
 from caffe.errors import close_names
 
@@ -32,6 +32,9 @@ class Commands(click.Group):
         if first.lstrip("-") in ("help", "helpshort", "h", "version"):
             # caffe help, caffe help train, caffe version; glog's tools took one dash, too
             return super().parse_args(ctx, ["--version"] if "version" in first else [*args[1:2], "--help"])
+        if first.lstrip("-").replace("_", "-").startswith("install-completion"):
+            shell = first.partition("=")[2] or next(iter(args[1:2]), "auto")
+            return super().parse_args(ctx, [f"--install-completion={shell}"])
         if first.startswith("-"):
             # The original also took its flags before the command: caffe --solver=… train
             place = next((i for i, arg in enumerate(args) if arg.replace("-", "_") in COMMANDS), None)
@@ -60,6 +63,7 @@ class Commands(click.Group):
     options_metavar="",
     subcommand_metavar="COMMAND [FLAGS]…",
 )
+@completion.option
 @click.version_option(package_name="caffe-torch", prog_name="caffe")
 def command() -> None:
     """Caffe on PyTorch: train, test and time nets described in prototxt; make and look into databases.
