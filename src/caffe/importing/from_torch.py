@@ -71,9 +71,7 @@ def convert_torch(
     if rename is not None:
         for node in graph.nodes:
             node.name = rename(node.name)
-    training = module.training
-    module.eval()
-    try:
+    with torch_front.evaluating(module):
         return conversion.convert(
             graph,
             judge_of(module, len(graph.outputs)),
@@ -82,8 +80,6 @@ def convert_torch(
             own_names=bool(output_names) or not all(n.startswith("output") for n in graph.outputs),
             **options,
         )
-    finally:
-        module.train(training)
 
 
 def judge_of(module: Any, count: int) -> Callable[[list[torch.Tensor]], list[torch.Tensor]]:

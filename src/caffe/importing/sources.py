@@ -52,7 +52,7 @@ def convert_source(
     if outputs:
         raise InputError("Tensors to stop at can be named in ONNX models only", field="outputs")
     if source.lower().endswith(".pt2"):
-        return _from_pt2(source, **options)
+        return _from_pt2(source, shapes, **options)
     module, examples = _built(source, pretrained)
     if weights is not None:
         _load_weights(module, weights)
@@ -61,7 +61,7 @@ def convert_source(
     return convert_torch(module, examples, **options)
 
 
-def _from_pt2(path: str, **options: Any) -> Conversion:
+def _from_pt2(path: str, shapes: Mapping[str, Sequence[int]], **options: Any) -> Conversion:
     """A saved ExportedProgram."""
     if not os.path.isfile(path):
         raise MissingFileError("There is no such file", file=path)
@@ -72,16 +72,47 @@ def _from_pt2(path: str, **options: Any) -> Conversion:
         raise ParseError(
             f"torch.export cannot load it: {first}", file=path, fix="It may be cut off, or of a newer PyTorch"
         ) from None
+    inputs = torch_front.inputs_of(program)
+    if shapes or any(not all(isinstance(n, int) for n in x.shape) for x in inputs.values()):
+        program = _at_sizes(program, inputs, shapes, path)
     graph = torch_front.graph_of(program)
     generator = torch.Generator().manual_seed(0)
-    examples = [
-        torch.randn(v.shape, generator=generator)
-        if v.dtype.is_floating_point
-        else torch.ones(v.shape, dtype=v.dtype)
-        for v in graph.inputs
-    ]
+    examples = [_example(v.shape, v.dtype, generator) for v in graph.inputs]
     options.setdefault("name", Path(path).stem)
     return conversion.convert(graph, judge_of(program.module(), len(graph.outputs)), examples, **options)
+
+
+def _at_sizes(
+    program: Any, inputs: Mapping[str, torch.Tensor], shapes: Mapping[str, Sequence[int]], path: str
+) -> Any:
+    """The program exported anew for fixed sizes: those given, else those it was exported with."""
+    unknown = set(shapes) - {"", *inputs}
+    if unknown or ("" in shapes and len(inputs) != 1):
+        raise InputError(
+            f"Shapes are for the inputs {list(inputs)}; got {sorted(unknown) or 'one without a name'}",
+            file=path,
+            fix=f"Give each shape as --shape={next(iter(inputs), 'x')}:1,3,224,224",
+        )
+    generator = torch.Generator().manual_seed(0)
+    examples = []
+    for name, x in inputs.items():
+        sizes = [n if isinstance(n, int) else n.node.hint for n in x.shape]
+        examples.append(_example(shapes.get(name) or shapes.get("") or sizes, x.dtype, generator))
+    module = program.module()
+    try:
+        module(*examples)
+    except (AssertionError, RuntimeError) as error:
+        given = ", ".join(str(list(x.shape)) for x in examples)
+        raise InputError(
+            f"The program does not take inputs of {given}: {str(error).splitlines()[0]}", file=path
+        ) from None
+    return torch_front.exported(module, examples)
+
+
+def _example(shape: Sequence[int], dtype: torch.dtype, generator: torch.Generator) -> torch.Tensor:
+    if dtype.is_floating_point:
+        return torch.randn(*shape, generator=generator)
+    return torch.ones(*shape, dtype=dtype)
 
 
 def _built(source: str, pretrained: bool) -> tuple[torch.nn.Module, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -39,10 +40,8 @@ def exported(module: torch.nn.Module, inputs: Sequence[Any]) -> Any:
             f"What to convert must be a torch.nn.Module; got {type(module).__name__}",
             fix="Wrap a function in a module whose forward calls it",
         )
-    training = module.training
-    module.eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), evaluating(module):
             warnings.simplefilter("ignore")
             return torch.export.export(module, tuple(inputs))
     except Exception as error:
@@ -51,15 +50,37 @@ def exported(module: torch.nn.Module, inputs: Sequence[Any]) -> Any:
             fix="Branches and loops over values have no form in Caffe: take the branch beforehand,"
             " or convert the parts of the module one by one",
         ) from error
+
+
+@contextlib.contextmanager
+def evaluating(module: torch.nn.Module) -> Iterator[None]:
+    """The module in evaluation mode; afterwards each of its parts is in the mode it was in."""
+    training = [part for part in module.modules() if part.training]
+    if training:
+        with contextlib.suppress(NotImplementedError):  # exported programs have one mode only
+            module.eval()
+    try:
+        yield
     finally:
-        module.train(training)
+        for part in training:
+            part.training = True
+
+
+def inputs_of(program: Any) -> dict[str, torch.Tensor]:
+    """The inputs of an ExportedProgram without values, by name; sizes that are free are symbols."""
+    names = set(program.graph_signature.user_inputs)
+    found = {
+        n.name: n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder" and n.name in names
+    }
+    return {name: x for name, x in found.items() if isinstance(x, torch.Tensor)}
 
 
 def graph_of(program: Any, input_names: Sequence[str] = (), output_names: Sequence[str] = ()) -> Graph:
     """The graph of an ExportedProgram. Raises InputError for shapes that are not fixed and control flow."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = program.run_decompositions({})
+    if not _without_writes(program):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = program.run_decompositions({})
     constants = _constants(program)
     graph = Graph()
     known: dict[Any, Any] = {}
@@ -75,6 +96,44 @@ def graph_of(program: Any, input_names: Sequence[str] = (), output_names: Sequen
     _name_inputs(graph, input_names)
     graph.drop_unused()
     return graph
+
+
+def _without_writes(program: Any) -> bool:
+    """Whether no operator of the graph writes over a value that another, later one could see.
+
+    Operators that do (``relu_``) are then read as those that do not (``relu``). PyTorch's own pass takes as long as the
+    export; it is needed where views are written to.
+    """
+    order = {node: i for i, node in enumerate(program.graph.nodes)}
+    for node in program.graph.nodes:
+        if not isinstance(node.target, torch._ops.OpOverload) or not node.target._schema.is_mutable:
+            continue
+        written = node.args[0]
+        if _pure(node.target) is node.target or written.op != "call_function" or _is_view(written):
+            return False
+        others = [user for user in written.users if user is not node]
+        if any(order[user] > order[node] or _is_view(user) for user in others):
+            return False
+    return True
+
+
+def _is_view(node: Any) -> bool:
+    """Whether a call's result may be its input's memory."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        return True
+    if operator_name(target) in _IDENTITIES | {"reshape", "flatten", "contiguous"}:
+        return True
+    return any(r.alias_info is not None for r in target._schema.returns) and not target._schema.is_mutable
+
+
+def _pure(target: Any) -> Any:
+    """The operator that gives what this one writes; the same where it writes nothing, or has no such form."""
+    name = operator_name(target)
+    packet = getattr(torch.ops.aten, name[:-1], None) if name.endswith("_") else None
+    if packet is None or not target._schema.is_mutable:
+        return target
+    return getattr(packet, target._overloadname, target)
 
 
 def _constants(program: Any) -> dict[str, torch.Tensor]:
@@ -130,13 +189,14 @@ def _call(graph: Graph, node: Any, known: dict[Any, Any]) -> Any:
             f"{_where(node)}: {node.target} is control flow, which a Caffe net does not have",
             fix="Take the branch beforehand, or unroll the loop in the module",
         )
-    name = operator_name(node.target)
+    target = _pure(node.target)
+    name = operator_name(target)
     if name in _IDENTITIES and args and isinstance(args[0], Value):
         like = node.meta.get("val")
         if not isinstance(like, torch.Tensor) or tuple(like.shape) == args[0].shape:
             return args[0]
     return graph.call(
-        node.target, *args, name=_name(node, name), where=_where(node), like=node.meta.get("val"), **kwargs
+        target, *args, name=_name(node, name), where=_where(node), like=node.meta.get("val"), **kwargs
     )
 
 
