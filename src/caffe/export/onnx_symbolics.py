@@ -101,19 +101,19 @@ def _pad(g: Any, x: Any, pad: Any, mode: Any, value: Any) -> Any:
 def _batch_norm(
     g: Any, x: Any, weight: Any, bias: Any, mean: Any, var: Any, training: Any, *rest: Any
 ) -> Any:
-    sizes, eps = _sizes(x), helper._get_const(rest[1], "f", "eps")
+    axes_count, eps = helper._get_tensor_rank(x), helper._get_const(rest[1], "f", "eps")
     if not helper._get_const(training, "b", "training"):
         channels = _sizes(mean) or [1]
         weight = _constant(g, np.ones(channels)) if helper._is_none(weight) else weight
         bias = _constant(g, np.zeros(channels)) if helper._is_none(bias) else bias
         return g.op("BatchNormalization", x, weight, bias, mean, var, epsilon_f=eps)
-    if sizes is None:
-        return helper._unimplemented("batch_norm", "input size not known")
-    axes = [0, *range(2, len(sizes))]
+    if axes_count is None:
+        return helper._unimplemented("batch_norm", "number of axes not known")
+    axes = [0, *range(2, axes_count)]
     gap = g.op("Sub", x, _mean(g, x, axes))
     variance = _mean(g, g.op("Mul", gap, gap), axes)
     y = g.op("Div", gap, g.op("Sqrt", g.op("Add", variance, _constant(g, eps))))
-    shape = _constant(g, [-1, *[1] * (len(sizes) - 2)], np.int64)
+    shape = _constant(g, [-1, *[1] * (axes_count - 2)], np.int64)
     for kind, value in (("Mul", weight), ("Add", bias)):
         if not helper._is_none(value):
             y = g.op(kind, y, g.op("Reshape", value, shape))
