@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,11 @@ class Recorded:
             return value
         self._seen.add(self._path + name)
         inner = MESSAGES[name].message_type if not self._path else None
-        return Recorded(value, f"{name}.", self._seen) if inner and name.endswith("_param") else value
+        if not inner or not name.endswith("_param"):
+            return value
+        repeated = isinstance(value, Sequence)
+        found = [Recorded(one, f"{name}.", self._seen) for one in (value if repeated else [value])]
+        return found if repeated else found[0]
 
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self._message, name, value)

@@ -30,7 +30,7 @@ def _names(words: str) -> frozenset[str]:
 # Messages of a layer's bookkeeping: they change no numbers wherever they are.
 _HARMLESS_MESSAGES = _names(
     "quantization_param split_param multinode mn_activation_param mn_grad_compress_param qcodeconfig "
-    "trt_param lstm_debug_param"
+    "trt_param"
 )
 
 # How something is computed, stored or shown, not what.
@@ -235,8 +235,12 @@ def check_solver(param: caffe_pb2.SolverParameter) -> None:
 
 
 def _changed(message: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Path and value of the fields that are not as the schema has them by default, harmless ones left out."""
-    for field, inner in value.ListFields():
+    """Path and value of the fields that are not as the schema has them by default, harmless ones left out.
+
+    ``value`` is a message, or several.
+    """
+    messages = value if isinstance(value, Sequence) else [value]
+    for field, inner in (pair for one in messages for pair in one.ListFields()):
         path = f"{message}.{field.name}"
         if harmless(path) or field.number >= 2000:
             continue

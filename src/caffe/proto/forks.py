@@ -30,7 +30,6 @@ _TYPES = {
     "OpenPose (CMU-Perceptual-Computing-Lab/openpose_caffe_train)": "OPData",
     "caffe-heatmap (tpfister/caffe-heatmap)": "DataHeatmap",
     "transfer learning (thuml/Xlearn)": "EntropyLoss GradientScaler JMMDLoss MMDLoss OuterProduct",
-    "DAVSOD (DengPingFan/DAVSOD)": "ConvLSTM",
     "Ristretto (pmgysel/caffe)": ("ConvolutionRistretto DeconvolutionRistretto FcRistretto LRNRistretto"),
     "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)": (
         "BatchToSpaceND CropAndResize EmbeddingLookup Erf GatherNd Gemm NMSGather "

@@ -71,6 +71,18 @@ CASES = [
         [(2, 20, 8, 9), rois(4, 2, scale=0.5)],
     ),
     Case(
+        "deformable_psroi",
+        'type: "DeformablePSROIPooling" deformable_psroi_pooling_param { spatial_scale: 0.5 output_dim: 6'
+        " group_size: 2 part_size: 3 sample_per_part: 2 trans_std: 0.1 }",
+        [(2, 24, 8, 9), rois(5, 2, scale=0.5), (5, 4, 3, 3)],
+    ),
+    Case(
+        "deformable_psroi_no_trans",
+        'type: "DeformablePSROIPooling" deformable_psroi_pooling_param { spatial_scale: 0.5 output_dim: 5'
+        " group_size: 3 sample_per_part: 2 no_trans: true }",
+        [(2, 45, 8, 9), rois(4, 2, scale=0.5)],
+    ),
+    Case(
         "box_annotator_ohem",
         'type: "BoxAnnotatorOHEM" box_annotator_ohem_param { roi_per_img: 2 ignore_label: 255 }',
         [rois(6, 2), losses, (6,), (6, 8)],

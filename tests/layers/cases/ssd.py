@@ -222,6 +222,16 @@ CASES = [
         [(2, 7 * 16), (2, 28), priors(7), TRUTH],
     ),
     Case(
+        "multibox_refine",
+        BOX + "objectness_score: 0.3 }",
+        [(2, 28), (2, 28), priors(7), TRUTH, probabilities(2, 7, 2), (2, 28)],
+    ),
+    Case(
+        "multibox_refine_hard",
+        BOX + "mining_type: HARD_EXAMPLE sample_size: 5 objectness_score: 0.3 }",
+        [(2, 28), (2, 28), priors(7), TRUTH, probabilities(2, 7, 2)],
+    ),
+    Case(
         "multibox_no_truth", BOX + "}", [(2, 28), (2, 28), priors(7), annotations((-1, 0))], gradcheck=False
     ),
     Case(

@@ -45,7 +45,7 @@ def truths(rows: Array, images: int, use_difficult: bool) -> list[Truth]:
 
 
 def find_matches(p: Param, found: Sequence[Truth], priors: Array, decoded: Array | None) -> list[Matches]:
-    """Match every image that has annotated boxes: with the priors (P × 4), or the ``decoded`` predictions
+    """Match every image that has annotated boxes: with its priors (N × P × 4), or the ``decoded`` predictions
     (N × P × classes × 4).
     """
     matches = []
@@ -53,7 +53,7 @@ def find_matches(p: Param, found: Sequence[Truth], priors: Array, decoded: Array
         if not len(truth.labels):
             continue
         if decoded is None:
-            index, overlap = _match(p, truth.boxes, priors)
+            index, overlap = _match(p, truth.boxes, priors[i])
             if p.share_location:
                 matches.append(Matches(i, 0, index, overlap))
                 continue
@@ -88,18 +88,18 @@ def _match(p: Param, truth: Array, candidates: Array) -> tuple[Array, Array]:
     return index, largest
 
 
-def mine(p: Param, match: Matches, loss: Array, candidates: Array) -> Array:
-    """Indices of the negative examples of an image, given the priors' losses (P) and the boxes to compare (P
-    × 4).
+def mine(p: Param, match: Matches, loss: Array, candidates: Array, mined: Array) -> Array:
+    """Indices of the negative examples of an image, given the priors' losses (P), the boxes to compare (P
+    × 4), and which of them may be chosen (P).
 
     With HARD_EXAMPLE the matches that were not selected are taken out of ``match``.
     """
     hard = p.mining_type == p.HARD_EXAMPLE
     if hard:
-        eligible = np.arange(len(loss))
+        eligible = np.flatnonzero(mined)
         count = min(p.sample_size, len(eligible))
     else:
-        eligible = np.flatnonzero((match.truth == -1) & (match.overlap < p.neg_overlap))
+        eligible = np.flatnonzero((match.truth == -1) & (match.overlap < p.neg_overlap) & mined)
         # the product in single precision, as in the original
         positives = np.float32((match.truth >= 0).sum())
         count = min(int(positives * np.float32(p.neg_pos_ratio)), len(eligible))

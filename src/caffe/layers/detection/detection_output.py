@@ -34,7 +34,7 @@ class DetectionOutput(TensorLayer):
     Source: weiliu89/caffe (SSD) ``DetectionOutput``, Liu et al. 2016; sfzhang15/RefineDet, Synopsys.
     """
 
-    origin = "SSD (weiliu89/caffe)"
+    origin = "SSD (weiliu89/caffe), RefineDet (sfzhang15/RefineDet)"
     reads = {"detection_output_param": "* -clip"}
     num_bottoms = (3, None)
     differentiable = False
@@ -109,7 +109,10 @@ class DetectionOutput(TensorLayer):
         decoded = boxes.decode(loc.reshape(images, variances.shape[1], -1, 4), priors, encoded, p.code_type)
         scores = conf.reshape(images, -1, p.num_classes).transpose(1, 2)
         if not self.split and len(bottoms) > 3:
-            scores = scores * (bottoms[3].reshape(images, 1, -1, 2)[..., 1] >= p.objectness_score)
+            # a prior that is no object is background, which RefineDet takes for class 0
+            no_object = bottoms[3].reshape(images, 1, -1, 2)[..., 1] < p.objectness_score
+            first = (torch.arange(p.num_classes, device=device) == 0).to(scores)[:, None]
+            scores = torch.where(no_object, first, scores)
         host = decoded.permute(0, 2, 1, 3).detach().contiguous().float().cpu().numpy()
         rows = [
             self._of_image(i, host[i], s)

@@ -17,6 +17,7 @@ class MultiBoxFocalLoss(MultiBoxLoss):
     """
 
     origin = "jolibrain/caffe"
+    num_bottoms = 4
     reads = {
         "loss_param": "*",
         "multibox_loss_param": "* -objectness_score",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -43,24 +44,31 @@ class MultiBoxLoss(TensorLayer):
 
     bottom: locations (N × P·4, or N × P·classes·4 without ``share_location``), confidences (N × P·classes,
     before softmax), priors (1 × 2 × P·4), annotations (1 × 1 × M × 8) rows image, label, instance, xmin,
-    ymin, xmax, ymax, difficult; rows of image -1 count for nothing. top: L, a single number.
+    ymin, xmax, ymax, difficult; rows of image -1 count for nothing; [RefineDet: objectness (N × P·2), after
+    softmax, [first-step locations (N × P·4)]]. top: L, a single number.
+
+    RefineDet: priors whose objectness is below ``objectness_score`` are not mined; first-step locations move
+    the priors, of each image, before they are matched and coded. Where ``objectness_score`` is given and
+    ``num_classes`` is 2, all labels above 1 are 1.
 
     As in the original: with ``encode_variance_in_target`` the gradient lacks the division by the variance;
     LOGISTIC with mining NONE sets the targets of image i at i·P in place of i·P·classes; with ``nms_param``
-    an absent top_k is 0.
-    Differs from Caffe: of equal losses the first are mined.
-    Source: weiliu89/caffe (SSD) ``MultiBoxLoss``; Liu et al. 2016.
+    an absent top_k is 0. As in RefineDet: what is decoded or mined as a hard example is by the priors
+    before they are moved.
+    Differs from Caffe: of equal losses the first are mined; with ``nms_param`` and objectness, RefineDet mines
+    other priors than it suppressed.
+    Source: weiliu89/caffe (SSD) ``MultiBoxLoss``, Liu et al. 2016; sfzhang15/RefineDet, Zhang et al. 2018.
     """
 
-    origin = "SSD (weiliu89/caffe)"
-    reads = {"loss_param": "*", "multibox_loss_param": "* -objectness_score"}
-    num_bottoms = 4
+    origin = "SSD (weiliu89/caffe), RefineDet (sfzhang15/RefineDet)"
+    reads = {"loss_param": "*", "multibox_loss_param": "*"}
+    num_bottoms: ClassVar[int | tuple[int, int | None]] = (4, 6)
     is_loss = True
     auto_tops = True
-    no_gradient = (2, 3)
+    no_gradient = (2, 3, 4, 5)
     in_place = False
 
-    def check(self, loc: Shape, conf: Shape, prior: Shape, truth: Shape) -> None:
+    def check(self, loc: Shape, conf: Shape, prior: Shape, truth: Shape, *first: Shape) -> None:
         p = self.param.multibox_loss_param
         if p.num_classes < 1:
             raise self.error("must be given, and at least 1", field="num_classes")
@@ -88,35 +96,53 @@ class MultiBoxLoss(TensorLayer):
             raise self.shape_error(
                 f"priors must be 1×2×P·4 and annotations 1×1×M×8; got {list(prior)} and {list(truth)}"
             )
+        if len(first) > 1 and not p.share_location:
+            raise self.error("must be true with first-step locations", field="share_location")
         for what, shape, each in (
             ("locations", loc, 4 if p.share_location else 4 * p.num_classes),
             ("confidences", conf, p.num_classes),
+            *zip(("values of objectness", "first-step locations"), first, (2, 4)),
         ):
             if len(shape) < 2 or int(np.prod(shape[1:])) != size // 4 * each:
                 raise self.shape_error(
                     f"{size // 4} priors need N × {size // 4}·{each} {what}; got shape {list(shape)}"
                 )
-        if loc[0] != conf[0]:
-            raise self.shape_error(f"locations of {loc[0]} images, confidences of {conf[0]}")
+        if any(shape[0] != loc[0] for shape in (conf, *first)):
+            raise self.shape_error(
+                f"all predictions must be of as many images; got {', '.join(str(s[0]) for s in (loc, conf, *first))}"
+            )
 
     def infer(self, *shapes: Shape) -> Sequence[Shape]:
         return [()]
 
     def compute(
-        self, loc: torch.Tensor, conf: torch.Tensor, prior: torch.Tensor, truth: torch.Tensor
+        self,
+        loc: torch.Tensor,
+        conf: torch.Tensor,
+        prior: torch.Tensor,
+        truth: torch.Tensor,
+        objectness: torch.Tensor | None = None,
+        first: torch.Tensor | None = None,
     ) -> torch.Tensor:
         p = self.param.multibox_loss_param
         priors, variances = prior.detach().reshape(2, -1, 4)
         count = priors.shape[0]
         loc = loc.reshape(loc.shape[0], count, -1, 4)
         conf = conf.reshape(conf.shape[0], count, p.num_classes)
+        moved = priors.expand(loc.shape[0], -1, -1)
+        if first is not None:
+            encoded = None if p.encode_variance_in_target else variances
+            moved = boxes.decode(first.detach().reshape(loc.shape[0], count, 4), priors, encoded, p.code_type)
+        mined = None if objectness is None else objectness.reshape(*conf.shape[:2], 2)[..., 1]
         with torch.no_grad():
-            positives, negatives = self._assign(loc.detach(), conf.detach(), priors, variances, truth)
+            positives, negatives = self._assign(
+                loc.detach(), conf.detach(), priors, variances, truth, moved, mined
+            )
         matches = len(positives.labels)
         halves = list(self.param.propagate_down) or [True, True]
         total = conf.new_zeros(())
         if halves[0] and matches:
-            total = total + p.loc_weight * self._localization(loc, positives, priors, variances)
+            total = total + p.loc_weight * self._localization(loc, positives, moved, variances)
         if len(halves) > 1 and halves[1]:
             total = total + self._confidence(conf, positives, negatives)
         return total / self._normalizer(loc.shape[0], count, matches)
@@ -135,8 +161,13 @@ class MultiBoxLoss(TensorLayer):
         priors: torch.Tensor,
         variances: torch.Tensor,
         truth: torch.Tensor,
+        moved: torch.Tensor,
+        objectness: torch.Tensor | None,
     ) -> tuple[Positives, torch.Tensor | None]:
-        """The positives, and the indices in N·P of the negatives (None where all priors count)."""
+        """The positives, and the indices in N·P of the negatives (None where all priors count).
+
+        ``moved`` (N × P × 4) are the priors of each image, ``objectness`` (N × P) says which are mined.
+        """
         p = self.param.multibox_loss_param
         encoded = None if p.encode_variance_in_target else variances[:, None]
         decoded = None
@@ -148,6 +179,8 @@ class MultiBoxLoss(TensorLayer):
         for i, of_image in enumerate(found):
             if p.map_object_to_agnostic:
                 of_image.labels[:] = p.background_label_id + 1
+            elif p.num_classes == 2 and p.HasField("objectness_score"):
+                np.minimum(of_image.labels, 1, out=of_image.labels)
             wrong = (of_image.labels == p.background_label_id) | (of_image.labels < 0)
             wrong |= of_image.labels >= p.num_classes
             if wrong.any():
@@ -156,15 +189,21 @@ class MultiBoxLoss(TensorLayer):
                     f" {p.background_label_id}; got {of_image.labels[wrong][0]}"
                 )
         where = priors.float().cpu().numpy()
-        matches = _multibox.find_matches(p, found, where, None if p.use_prior_for_matching else decoded)
+        by = moved.float().cpu().numpy()
+        matches = _multibox.find_matches(p, found, by, None if p.use_prior_for_matching else decoded)
         positives = self._positives(matches, found, loc.device)
         if p.mining_type == p.NONE:
             return positives, None
-        loss = self._mining_loss(loc, conf, positives, priors, variances)
+        loss = self._mining_loss(loc, conf, positives, priors.expand_as(moved), variances)
+        mined = np.ones(loss.shape, bool)
+        if objectness is not None:
+            mined = (objectness.float() >= p.objectness_score).cpu().numpy()
         negatives = [np.zeros(0, dtype=np.int64)]
         for m in matches:
             candidates = where if p.use_prior_for_nms or decoded is None else decoded[m.image, :, 0]
-            negatives.append(m.image * len(where) + _multibox.mine(p, m, loss[m.image], candidates))
+            negatives.append(
+                m.image * len(where) + _multibox.mine(p, m, loss[m.image], candidates, mined[m.image])
+            )
         if p.mining_type == p.HARD_EXAMPLE:
             positives = self._positives(matches, found, loc.device)
         return positives, torch.from_numpy(np.concatenate(negatives)).to(loc.device)
@@ -186,9 +225,9 @@ class MultiBoxLoss(TensorLayer):
     def _codes(
         self, loc: torch.Tensor, m: Positives, priors: torch.Tensor, variances: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predicted and wanted codes (M × 4 each)."""
+        """Predicted and wanted codes (M × 4 each), for the priors of each image (N × P × 4)."""
         p = self.param.multibox_loss_param
-        prior, variance = priors[m.prior], variances[m.prior]
+        prior, variance = priors[m.image, m.prior], variances[m.prior]
         encoded = None if p.encode_variance_in_target else variance
         wanted = boxes.encode(m.boxes.to(prior.dtype), prior, encoded, p.code_type)
         predicted = loc[m.image, m.prior, m.location]

@@ -9,12 +9,16 @@ from caffe.tensor_layer import TensorLayer
 
 
 def lstm_step(
-    cell: torch.Tensor, gates: torch.Tensor, cont: torch.Tensor
+    cell: torch.Tensor, gates: torch.Tensor, cont: torch.Tensor, axis: int = -1
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Next cell and hidden state from cell (… × D), unsquashed gates (… × 4D: i, f, o, g) and cont (… × 1)."""
-    width = cell.shape[-1]
-    i, f, o = gates[..., : 3 * width].sigmoid().split(width, -1)
-    cell = torch.addcmul(i * gates[..., 3 * width :].tanh(), f * cont, cell)
+    """Next cell and hidden state from cell (… × D), unsquashed gates (… × 4D: i, f, o, g) and cont (… × 1).
+
+    D may be the size of another ``axis``.
+    """
+    width = cell.shape[axis]
+    squashed, new = gates.split((3 * width, width), axis)
+    i, f, o = squashed.sigmoid().split(width, axis)
+    cell = torch.addcmul(i * new.tanh(), f * cont, cell)
     return cell, o * cell.tanh()
 
 
