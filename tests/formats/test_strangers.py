@@ -246,3 +246,21 @@ def test_memory_as_the_user_says(monkeypatch):
     monkeypatch.setenv("CAFFE_MAX_MEMORY", "1M")
     with pytest.raises(limits.LimitError, match=r"x needs 2 MB of memory; 1.05 MB are allowed by CAFFE_MAX"):
         limits.check_memory(2_000_000, "x")
+
+
+@pytest.mark.parametrize("inside", ["0/values", "weights", "kernel/0"])
+def test_a_layers_group_without_blobs_is_no_layer_left_as_it_was(tmp_path, inside):
+    import caffe
+
+    text = """layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+    layer { name: "fc" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 4 } }
+    layer { name: "fc/2" type: "InnerProduct" bottom: "y" top: "z" inner_product_param { num_output: 5 } }"""
+    net = caffe.Net(prototxt.parse_net(text), caffe.TEST)
+    hdf5.write_weights(
+        tmp_path / "w.h5", [("fc/2", [np.ones((5, 4)), np.ones(5)]), ("of/others", [np.ones(1)])]
+    )
+    assert net.copy_from(tmp_path / "w.h5").kept == ["fc"]  # the name of the one begins as the other's
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file[f"data/fc/{inside}"] = np.ones((4, 3))
+    with pytest.raises(errors.WeightsError, match=r"blobs '0', '1' … in the group of layer 'fc'; got \w+\."):
+        net.copy_from(tmp_path / "w.h5")

@@ -151,7 +151,7 @@ def test_blobs_that_memory_cannot_hold(tmp_path):
     net = caffe.Net(str(tmp_path / "n.prototxt"), caffe.TEST)
     blob = net.blobs["x"]
     blob.reshape(10**6, 10**6, 10)
-    with pytest.raises(errors.InputError, match="needs 40 TB"):
+    with pytest.raises(errors.NetError, match="needs 40 TB"):
         blob.data_memory.renew()
         net.forward()
     with pytest.raises(errors.InputError, match="countable"):
@@ -254,3 +254,56 @@ def test_hdf5_data(tmp_path, monkeypatch, kind):
     (tmp_path / "n.prototxt").write_text(source("HDF5Data", "hdf5_data_param", "l.txt"))
     with pytest.raises(errors.DataError, match="must hold"):
         caffe.Net("n.prototxt", caffe.TEST).forward()
+
+
+BLOBS = inputs((16, 3, 100, 100)) + "".join(
+    f'layer {{ name: "p{i}" type: "Pooling" bottom: "{"x" if i == 0 else f"p{i - 1}"}" top: "p{i}"'
+    f" pooling_param {{ kernel_size: 3 pad: 1 stride: {2 if i == 3 else 1} }} }}\n"
+    for i in range(6)
+)
+
+
+def test_all_blobs_are_added_up_before_a_forward(tmp_path, monkeypatch):
+    """No layer needs 5 MB by itself; together they need 9."""
+    (tmp_path / "n.prototxt").write_text(BLOBS)
+    monkeypatch.setenv("CAFFE_MAX_MEMORY", "5M")
+    net = caffe.Net(str(tmp_path / "n.prototxt"), caffe.TEST)
+    with pytest.raises(
+        errors.NetError, match=r"a forward of the net, 9\.18 MB of blobs.* takes most, 1\.92 MB"
+    ) as c:
+        net.forward()
+    assert c.value.layer == "in" and "16×3×100×100" in str(c.value) and "set_inference" in str(c.value)
+    assert not any(blob.data_memory.allocated for blob in net.blobs.values())
+    net.set_inference()
+    net.forward()  # keeps two at a time
+    net.set_inference(False)
+    net.blobs["x"].reshape(2, 3, 100, 100)
+    net.reshape()
+    net.forward()
+    with pytest.raises(errors.NetError, match="a forward of the net"):
+        net.blobs["x"].reshape(17, 3, 100, 100)
+        net.reshape()
+
+
+def test_blobs_in_place_and_views_are_no_memory_of_their_own(tmp_path, monkeypatch):
+    (tmp_path / "n.prototxt").write_text(
+        inputs((16, 3, 100, 100))
+        + 'layer { name: "r" type: "ReLU" bottom: "x" top: "x" }\n'
+        + 'layer { name: "f" type: "Flatten" bottom: "x" top: "f" }\n'
+        + 'layer { name: "g" type: "Reshape" bottom: "x" top: "g" reshape_param { shape { dim: -1 } } }\n'
+    )
+    monkeypatch.setenv("CAFFE_MAX_MEMORY", "4M")
+    caffe.Net(str(tmp_path / "n.prototxt"), caffe.TEST).forward()
+
+
+def test_training_is_measured_with_its_blobs(tmp_path, monkeypatch):
+    text = SOLVER.replace("dim: 4 dim", "dim: 4000 dim")  # 24 kB of parameters and history, 112 kB of blobs
+    monkeypatch.setenv("CAFFE_MAX_MEMORY", "120k")
+    solver = caffe.SGDSolver(prototxt.parse_solver(text))
+    with pytest.raises(
+        errors.SolverError, match=r"training with SGD \(\d+ kB of blobs; 144 bytes.*checkpoint"
+    ) as c:
+        solver.step(1)
+    assert c.value.layer == "d" and solver.iter == 0
+    monkeypatch.setenv("CAFFE_MAX_MEMORY", "300k")
+    solver.step(1)

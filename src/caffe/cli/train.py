@@ -196,6 +196,7 @@ def _solver(
     solver.stop_at_nan = flags["stop_at_nan"] and flags["amp"] != "fp16"  # whose overflows are made good
     if flags["checkpoint_activations"]:
         solver.net.set_checkpointing()
+    solver.check_memory()
     if group is not None and group.rank:
         return solver
     for line in solver.net.summary().splitlines():

@@ -33,11 +33,14 @@ Array = npt.NDArray[Any]
 Layers = Sequence[tuple[str, Sequence[Array]]]
 
 
-def read_weights(path: str | os.PathLike[str]) -> list[tuple[str, list[Array | None]]]:
+def read_weights(
+    path: str | os.PathLike[str], wanted: Collection[str] = ()
+) -> list[tuple[str, list[Array | None]]]:
     """Name and blobs of every layer in a file of weights.
 
     Blobs that are not in the file, because another layer owns them, are None, or left out at the end. Raises
-    MissingFileError, FileAccessError or WeightsError.
+    MissingFileError, FileAccessError or WeightsError; this too where a layer that is ``wanted`` has a group, but
+    no blobs in it.
     """
     with _opened(path, WeightsError) as file:
         if "data" not in file:
@@ -48,7 +51,9 @@ def read_weights(path: str | os.PathLike[str]) -> list[tuple[str, list[Array | N
             )
         reading = _Reading(path, WeightsError)
         data = reading.group(file, "data")
-        return [(name, reading.blobs(group)) for name, group in reading.layers(data)]
+        layers = [(name, reading.blobs(group)) for name, group in reading.layers(data)]
+        reading.refuse_others(wanted, [name for name, _ in layers])
+        return layers
 
 
 def write_weights(
@@ -182,6 +187,19 @@ class _Reading:
         self._budget = limits.Budget()
         self._seen: set[int] = set()
         self._bytes = 0
+        self._others: dict[str, list[str]] = {}
+
+    def refuse_others(self, wanted: Collection[str], layers: Iterable[str]) -> None:
+        """Raise where a wanted layer's group holds something, but neither blobs nor layers whose names go on."""
+        outer = {
+            name[: i + 1] for name in layers if name in wanted for i, c in enumerate(name[1:]) if c == "/"
+        }
+        for name, found in self._others.items():
+            if name in wanted and name not in outer:
+                raise self._error(
+                    f"must have blobs '0', '1' … in the group of layer '{name[:200]}'; got"
+                    f" {', '.join(f[:50] for f in found)}"
+                )
 
     def layers(self, data: h5py.Group) -> Iterator[tuple[str, h5py.Group]]:
         """Every group that is a layer: one that holds blobs, or nothing at all."""
@@ -191,6 +209,8 @@ class _Reading:
             names = list(group)
             if prefix and (self._blob_keys(group) or not names):
                 yield prefix, group
+            elif prefix:
+                self._others[prefix] = names[:5]
             inner = []
             for name in names:
                 self._budget.spend(100)

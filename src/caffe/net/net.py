@@ -163,7 +163,10 @@ class Net(Contents):
         self._executor.backward(len(self._steps) - 1 if start is None else start, end)
 
     def reshape(self) -> None:
-        """Give every blob the shape that follows from the inputs' present shapes."""
+        """Give every blob the shape that follows from the inputs' present shapes.
+
+        Raises what layers raise, and NetError where memory cannot hold them.
+        """
         for step in self._steps:
             try:
                 step.layer.reshape(step.bottom, step.top)
@@ -171,6 +174,7 @@ class Net(Contents):
                 raise error.located(
                     file=self.file, line=step.line, layer=step.name, type=step.layer.type
                 ) from None
+        self._executor.check_memory()
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all parameters to zero; backward adds to them."""
@@ -214,6 +218,11 @@ class Net(Contents):
         Reading one of them raises StateError. Forward and backward must be of the whole net.
         """
         self._switch(checkpointing=on)
+
+    @property
+    def checkpoints(self) -> bool:
+        """Whether it trains in less memory: see :meth:`set_checkpointing`."""
+        return self._executor.mode.checkpointing
 
     # Weights
 

@@ -66,7 +66,7 @@ def load_hdf5(net: Contents, path: PathLike) -> Report:
     shared = _shared(net)
     counts = {s.name: len(s.layer.blobs) for s in net.steps}
     source = []
-    for name, arrays in hdf5.read_weights(path):
+    for name, arrays in hdf5.read_weights(path, [name for name, count in counts.items() if count]):
         # A parameter that another layer owns is in the file once, with its owner.
         missing = [i for i in range(counts.get(name, 0)) if i >= len(arrays) or arrays[i] is None]
         if missing and all((name, i) in shared for i in missing):

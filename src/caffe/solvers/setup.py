@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from caffe import limits, logs, runtime
 from caffe.errors import InputTypeError, MissingFileError, SolverError, close_names
 from caffe.formats import hdf5, prototxt
 from caffe.net import build
+from caffe.net.footprint import Needs
 from caffe.net.net import Net
 from caffe.passes.upgrade import upgrade_solver
 from caffe.proto import caffe_pb2, field_use
@@ -119,27 +121,34 @@ def prepare_prefix(param: SolverParameter, file: str | None) -> None:
 def check_net(param: SolverParameter, rule: Rule, net: Net) -> None:
     """Raise SolverError where memory cannot hold what training this net takes, WeightsError where snapshots cannot.
 
-    What is counted is taken for certain: parameters, their gradients and the rule's history.
+    What is counted is taken in any mode: parameters, their gradients and the rule's history.
     """
     if param.snapshot and param.snapshot_format == SolverParameter.HDF5:
         hdf5.check_names((step.name, len(step.layer.blobs)) for step in net.steps)
-    if runtime.device().type != "cpu" and limits.asked_memory() is None:
-        return
-    learned = 4 * sum(p.blob.count for p in net.learnable)
-    biggest = max(
-        net.steps, key=lambda step: sum(b.count for b in (*step.layer.blobs, *step.top)), default=None
+    needs = Needs()
+    needs.add(net.steps, 2 + rule.slots)
+    needs.blobs = 0
+    _refuse(needs, rule, None, "make it smaller, train with SGD")
+
+
+def check_memory(rule: Rule, net: Net, test_nets: Sequence[Net], file: str | None) -> None:
+    """Raise SolverError where memory cannot hold that and all blobs, which training keeps unless it checkpoints."""
+    needs = Needs()
+    needs.add(net.steps, 2 + rule.slots)
+    for test_net in test_nets:
+        needs.add(test_net.steps)
+    _refuse(needs, rule, file, "make the batch smaller, train with --checkpoint_activations")
+
+
+def _refuse(needs: Needs, rule: Rule, file: str | None, fix: str) -> None:
+    blobs = f"{limits.readable(needs.blobs)} of blobs; " if needs.blobs else ""
+    needs.check(
+        SolverError,
+        f"training with {type(rule).__name__} ({blobs}{limits.readable(needs.parameters)} of parameters, gradients"
+        f" and {rule.slots} histories)",
+        f"{fix}, or set CAFFE_MAX_MEMORY",
+        file,
     )
-    try:
-        limits.check_memory(
-            learned * (2 + rule.slots),
-            f"training with {type(rule).__name__} (parameters, gradients and {rule.slots} histories)",
-        )
-    except limits.LimitError as error:
-        raise SolverError(
-            str(error),
-            layer=biggest.name if biggest else None,
-            fix="This layer takes most: make it smaller, train with SGD, or set CAFFE_MAX_MEMORY",
-        ) from None
 
 
 def _locate(path: str, solver_file: str | None) -> str:

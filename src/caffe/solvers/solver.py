@@ -70,7 +70,7 @@ class Solver:
         self._restored_window: tuple[list[torch.Tensor | float], torch.Tensor | float, int] | None = None
         self._start = 0
         self._last_display = (0, time.monotonic())
-        self._stop_requested = False
+        self._stop_requested = self._measured = False
         self.stop_at_nan = False
         """Whether training raises SolverError, naming the first layer with NaN, when the loss is not finite."""
         self.action: Callable[[], Action] = lambda: Action.NONE
@@ -94,6 +94,8 @@ class Solver:
         if count is None:
             raise InputTypeError(f"step takes a number of iterations; got {iters!r}")
         stop = self.iter + count
+        if not self._measured:
+            self.check_memory()
         self._begin_window()
         while self.iter < stop:
             self.net.clear_param_diffs()
@@ -126,6 +128,15 @@ class Solver:
             if action is Action.STOP:
                 self._stop_requested = True
                 break
+
+    def check_memory(self) -> None:
+        """Raise SolverError where training takes more memory than there is: blobs, parameters, gradients, history.
+
+        Called before the first step; a net with checkpoints keeps fewer blobs, which are not counted.
+        """
+        self._measured = True
+        if not self.net.checkpoints:
+            setup.check_memory(self._update.rule, self.net, self.test_nets, self.file)
 
     def _begin_window(self) -> None:
         if self._restored_window is not None:

@@ -10,7 +10,7 @@ import torch
 
 from caffe import runtime
 from caffe.errors import StateError
-from caffe.net import loss
+from caffe.net import footprint, loss
 from caffe.net.failures import explained
 from caffe.net.loss import Loss
 from caffe.net.rewrites.order import REWRITES
@@ -79,7 +79,15 @@ class Executor:
         mode = self._mode.now(
             also, (start, stop) == (0, len(self._steps)), self._watched, runtime.amp(), runtime.device().type
         )
+        if mode.whole:
+            self.check_memory()
         return plan.make(self._wiring, mode, start, stop, REWRITES)
+
+    def check_memory(self) -> None:
+        """Raise NetError where memory cannot hold the blobs and parameters of a forward that keeps them all."""
+        mode = self._mode
+        if not (mode.inference or mode.checkpointing or mode.compiled):
+            footprint.check_forward(self._steps, self._wiring.file)
 
     @property
     def _watched(self) -> bool:
