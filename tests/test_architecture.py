@@ -42,6 +42,7 @@ FLOORS = [
         "doctor",
         "export",
         "finetuning",
+        "legacy",
         "predict",
     ],
     ["web", "serving"],

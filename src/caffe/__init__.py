@@ -60,6 +60,7 @@ _NAMES = {
     "caffe.importing.from_onnx": ("from_onnx",),
     "caffe.importing.from_torch": ("from_torch",),
     "caffe.layer": ("Layer",),
+    "caffe.legacy.interactive": ("load_ipython_extension",),
     "caffe.layer_factory": ("layer_type_list", "register_layer"),
     "caffe.logs": ("init_log", "log"),
     "caffe.net.net": ("Net",),
@@ -94,7 +95,9 @@ _NAMES = {
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 _MODULES = frozenset({"coord_map", "draw", "errors", "io", "layers", "net_spec", "proto"})
 # Modules that scripts reach through the package without importing them, but that are no part of ``__all__``.
-_OTHER_MODULES = frozenset({"_caffe", "classifier", "detector", "display", "export", "pycaffe", "timer"})
+_OTHER_MODULES = frozenset(
+    {"_caffe", "classifier", "detector", "display", "export", "legacy", "pycaffe", "timer"}
+)
 
 __all__ = [
     "NCCL",

@@ -34,6 +34,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("segment", "Colour photos by the class of every pixel"),
         Entry("serve", "Serve trained nets over HTTP"),
         Entry("extract_features", "Write blobs of a net over its data to databases"),
+        Entry("run", "Run an old script or notebook as it is"),
         Entry("device_query", "Describe the devices that nets can run on"),
     ),
     "Models": (

@@ -1,0 +1,63 @@
+"""The checkout that scripts start from: theirs, or a folder of ours with what it held; and what is missing in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+_PARTS = ("models", "data", "examples")
+_told: set[str] = set()
+_HINTS = (
+    (r"models/(bvlc_\w+|finetune_flickr_style|VGG\w*|vgg\w*)/[^'\"\s]*caffemodel", "caffe download {0}"),
+    (
+        r"data/ilsvrc12/|ilsvrc_2012_mean|imagenet_mean|synset_words",
+        "caffe download ilsvrc_aux, then caffe root {root}",
+    ),
+    (r"(?:train|t10k)-(?:images|labels)-idx|mnist_(?:train|test)_lmdb", "caffe download mnist"),
+    (r"cifar10?[-_]", "caffe download cifar10"),
+    (r"examples/images/", "caffe root {root} --from=FOLDER, with the folder that has the pictures"),
+)
+
+
+def is_checkout(path: Any) -> bool:
+    """Whether a folder looks like Caffe's."""
+    return any(os.path.isdir(os.path.join(path, part)) for part in _PARTS)
+
+
+def ours() -> Path:
+    """The folder that stands in for a checkout: ``$CAFFE_ROOT``, else one in the user's cache."""
+    if "CAFFE_ROOT" in os.environ:
+        return Path(os.environ["CAFFE_ROOT"])
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache, "caffe-torch", "root")
+
+
+def root(path: Any) -> Any:
+    """The folder a script names where it is a checkout, else :func:`ours`, laid out when it is first needed."""
+    if not isinstance(path, (str, os.PathLike)) or is_checkout(path):
+        return path
+    from caffe.models.root import lay_out
+
+    place = ours()
+    if not is_checkout(place):
+        lay_out(place, offline=True)
+    if str(path) not in _told:
+        _told.add(str(path))
+        print(
+            f"caffe run: '{path}' is no Caffe checkout; its files are looked for in {place}"
+            f" (caffe root {place} --from=FOLDER --weights=NAME brings more)",
+            file=sys.stderr,
+        )
+    return f"{place}/"
+
+
+def hint(message: str) -> str:
+    """The command that brings a file which a message says is missing, or nothing."""
+    for pattern, command in _HINTS:
+        found = re.search(pattern, message)
+        if found:
+            return command.format(*found.groups(), root=ours())
+    return ""

@@ -1,0 +1,125 @@
+"""What translated scripts call: Python 2's division, files, lists and names, and the libraries of then.
+
+Importing this module installs the old names of modules (:mod:`caffe.legacy.libraries`).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import re
+import subprocess
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from caffe.legacy import commands, files, libraries, sources
+
+cmp_to_key = functools.cmp_to_key
+reduce = functools.reduce
+open, pickled, keyed = files.open, files.pickled, files.keyed
+libraries.install()
+
+
+def _integral(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "iub"
+    return isinstance(value, (int, np.integer, np.bool_))
+
+
+def div(a: Any, b: Any) -> Any:
+    """a / b, of integers without the fraction."""
+    return a // b if _integral(a) and _integral(b) else a / b
+
+
+def divided(a: Any, b: Any) -> Any:
+    """What ``a /= b`` leaves in ``a``; arrays are divided in place."""
+    if isinstance(a, np.ndarray):
+        if _integral(a):
+            np.floor_divide(a, b, out=a, casting="unsafe")
+        else:
+            np.divide(a, b, out=a, casting="unsafe")
+        return a
+    return div(a, b)
+
+
+def index(value: Any) -> Any:
+    """An index or size: a whole float as its integer, as old NumPy took it, anything else as it is."""
+    if isinstance(value, (float, np.floating)):
+        return int(value)
+    return value
+
+
+def cmp(a: Any, b: Any) -> int:
+    """-1, 0 or 1."""
+    return int(a > b) - int(a < b)
+
+
+def has_key(mapping: Any, key: Any) -> Any:
+    """``mapping.has_key(key)``."""
+    return mapping.has_key(key) if hasattr(mapping, "has_key") else key in mapping
+
+
+def next(iterator: Any) -> Any:
+    """``iterator.next()``."""
+    return iterator.next() if hasattr(iterator, "next") else iterator.__next__()
+
+
+def tobytes(array: Any) -> Any:
+    """``array.tostring()`` of arrays, and of whatever else has it."""
+    name = "tobytes" if hasattr(array, "tobytes") else "tostring"
+    return getattr(array, name)()
+
+
+def apply(function: Callable[..., Any], args: Any = (), kwargs: Any = None) -> Any:
+    """``function(*args, **kwargs)``."""
+    return function(*args, **(kwargs or {}))
+
+
+def reload(module: types.ModuleType) -> types.ModuleType:
+    """``importlib.reload``, but of sys, which was reloaded for setdefaultencoding only."""
+    return module if module.__name__ == "sys" else importlib.reload(module)
+
+
+def execfile(path: str, names: dict[str, Any]) -> None:
+    """Run another script in these names, translated."""
+    types.FunctionType(sources.code(os.path.abspath(path)), names)()
+
+
+def _filled(command: str, *scopes: dict[str, Any]) -> str:
+    """A command with IPython's {name} and $name replaced by values."""
+    values = {k: v for scope in scopes for k, v in scope.items()}
+
+    def value(found: re.Match[str]) -> str:
+        name = found.group(1) or found.group(2)
+        try:
+            return f"{{{name}}}".format(**values)
+        except (KeyError, AttributeError, IndexError, ValueError):
+            return found.group()
+
+    return re.sub(r"\{(\w[\w.\[\]]*)\}|\$(\w+)", value, command)
+
+
+def shell(command: str, *scopes: dict[str, Any]) -> int:
+    """``!command``: Caffe's tools are ours, the rest is the system's."""
+    line = _filled(command, *scopes)
+    if line.startswith("cd "):
+        os.chdir(os.path.expanduser(line[3:].strip().strip("'\"")))
+        return 0
+    return subprocess.run(commands.ours(line), shell=True, check=False).returncode
+
+
+def captured(command: str, *scopes: dict[str, Any]) -> list[str]:
+    """``x = !command``: the lines that it prints."""
+    line = commands.ours(_filled(command, *scopes))
+    return subprocess.run(line, shell=True, check=False, capture_output=True, text=True).stdout.splitlines()
+
+
+def root(path: Any) -> Any:
+    """A script's ``caffe_root``: the folder it names where that is a checkout, else ours with the same files."""
+    from caffe.legacy.roots import root as found
+
+    return found(path)
