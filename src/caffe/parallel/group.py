@@ -64,7 +64,7 @@ class Group(Workers):
                 world_size=place.count,
                 timeout=limit,
             )
-            self._control = dist.new_group(backend="gloo", timeout=_PATIENCE)
+            self._control: Any = dist.new_group(backend="gloo", timeout=_PATIENCE)
             self._peers = self._all_gather({"host": socket.gethostname(), "pid": os.getpid()})
         except (RuntimeError, ValueError, OSError) as error:
             raise DistributedError(
@@ -84,11 +84,16 @@ class Group(Workers):
         solver.workers = self
 
     def close(self) -> None:
-        """Part from the others."""
+        """Part from the others. The threads of the connections have ended when this returns.
+
+        One that still let go of a tensor while the interpreter ends would abort the process, so nothing here may
+        hold a connection any longer.
+        """
         if dist.is_initialized():
             with contextlib.suppress(RuntimeError):
                 if self._asked is not None:
                     self._asked[1].wait()
+                self._asked = self._control = None
                 dist.destroy_process_group()
 
     # What a solver asks
