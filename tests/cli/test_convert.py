@@ -162,6 +162,18 @@ def test_an_unknown_dialect_gets_the_close_names(source, tmp_path, capsys):
     assert "nvidia" in capsys.readouterr().err
 
 
+def test_checking_on_images(source, tmp_path, capsys):
+    import cv2
+
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.full((20, 30, 3), 90, np.uint8))
+    arguments = [f"{source}:small", str(tmp_path / "out"), f"--images={tmp_path}/images"]
+    assert main([*arguments, "--mean=100", "--scale=0.5"]) == 0
+    assert "checked against the model" in capsys.readouterr().out
+    assert main([f"{source}:small", str(tmp_path / "o"), f"--images={tmp_path}"]) == 1
+    assert "holds no images" in capsys.readouterr().err
+
+
 def test_ranges_over_images(source, tmp_path, capsys):
     import cv2
 

@@ -104,6 +104,25 @@ def test_a_program_with_free_sizes_is_taken_at_those_given(tmp_path):
         convert_source(str(tmp_path / "m.pt2"), shapes={"": (5, 3, 9, 8)})
 
 
+def test_a_program_whose_constants_are_detached_is_taken_at_other_sizes(tmp_path):
+    module = Of(lambda x: x * torch.tensor([2.0, 3.0, 4.0]).reshape(3, 1, 1)).eval()
+    program = torch.export.export(module, (torch.randn(2, 3, 9, 7),))
+    torch.export.save(program, tmp_path / "m.pt2")
+    done = convert_source(str(tmp_path / "m.pt2"), shapes={"": (2, 3, 9, 7)})
+    assert max(done.checked.errors.values()) < 1e-6
+
+
+def test_values_too_small_to_compare_are_told_from_errors():
+    class Steep(nn.Module):
+        def forward(self, x):
+            return (x * 1e7).sin()
+
+    example = torch.randn(1, 3, 5)
+    net = caffe.from_torch(nn.ReLU(), (1, 3, 5))
+    with pytest.raises(NetError, match=r"The model itself gives values that differ by .*--images=FOLDER"):
+        check.check(net, lambda x: [Steep()(*x)], [example], {"y": net.outputs[0]})
+
+
 def test_errors_count_against_the_largest_value():
     a = torch.tensor([1.0, -4.0]).numpy()
     assert check.relative_error(a + 0.5, a) == pytest.approx(0.125)

@@ -83,6 +83,21 @@ def test_a_size_that_is_free_is_asked_for(tmp_path):
         caffe.from_onnx(path, shapes={"z": (2, 3, 5, 7)})
 
 
+def test_a_shape_that_the_model_does_not_take(tmp_path):
+    path = model(tmp_path / "m.onnx", [("Relu", ["x"], ["y"], {})], {"x": ["n", 3, "h", 7]}, {"y": None})
+    for shape in ((2, 4, 5, 7), (2, 3, 5)):
+        with pytest.raises(InputError, match=r"input 'x' is \['n', 3, 'h', 7\]; got the shape"):
+            caffe.from_onnx(path, shapes={"x": shape})
+
+
+def test_an_output_that_lies_in_another_order_needs_permute(tmp_path):
+    nodes = [("Transpose", ["x"], ["y"], {"perm": [0, 2, 3, 1]})]
+    path = model(tmp_path / "m.onnx", nodes, {"x": [2, 3, 5, 7]}, {"y": None})
+    with pytest.raises(InputError, match=r"The output 'y' \(as \[2, 5, 7, 3\]\) cannot be written.*'ssd'"):
+        caffe.from_onnx(path)
+    assert caffe.from_onnx(path, dialect="ssd").blobs["y"].shape == (2, 5, 7, 3)
+
+
 def test_stopping_at_a_tensor_leaves_the_rest_away(tmp_path):
     nodes = [("Relu", ["x"], ["a"], {}), ("NonZero", ["a"], ["b"], {})]
     path = model(tmp_path / "m.onnx", nodes, {"x": [2, 3]}, {"b": None})

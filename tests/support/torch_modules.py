@@ -115,6 +115,8 @@ CASES = {
         ),
         [IMAGE],
     ),
+    "response norm": (nn.LocalResponseNorm(3, 0.2, 0.6, 2), [IMAGE]),
+    "response norm of lines": (nn.LocalResponseNorm(5, 0.2), [(2, 6, 7)]),
     "group norm": (nn.GroupNorm(2, 4), [IMAGE]),
     "instance norm": (nn.InstanceNorm2d(4, affine=True), [IMAGE]),
     "l2": (Of(lambda x: F.normalize(x, dim=1)), [IMAGE]),
@@ -197,6 +199,12 @@ CASES = {
     "argmax": (Of(lambda x: x.argmax(1).float()), [IMAGE]),
     "tokens": (Of(lambda x: x.mean(1)), [(2, 5, 7)]),
     "lstm": (Of(lambda m, x: m(x)[0], nn.LSTM(6, 5, 2, bidirectional=True)), [(4, 3, 6)]),
+    "lstm state": (
+        Of(lambda m, x, h, c: m(x, (h, c)), nn.LSTM(6, 5, bidirectional=True)),
+        [(4, 3, 6), *[(2, 3, 5)] * 2],
+    ),
+    "lstm last": (Of(lambda m, x: m(x)[1], nn.LSTM(6, 5, 2)), [(4, 3, 6)]),
+    "gru state": (Of(lambda m, x, h: m(x, h), nn.GRU(6, 5)), [(4, 3, 6), (1, 3, 5)]),
     "gru": (Of(lambda m, x: m(x)[0], nn.GRU(6, 5, bidirectional=True)), [(4, 3, 6)]),
 }
 

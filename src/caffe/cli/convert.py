@@ -27,9 +27,10 @@ from caffe.formats import atomic
 @click.option("--weights", help="A state_dict (.pth, .safetensors) for a model made by code; a caffemodel.")
 @click.option("--pretrained/--nopretrained", default=False, help="torchvision's or timm's trained weights.")
 @click.option("--ranges", "folder", help="A folder of images: writes OUT.ranges.json for int8.")
-@click.option("--mean", default="", help="For --ranges: taken off values of 0 to 255, as 104,117,123.")
-@click.option("--scale", default="", help="For --ranges: then multiplied by, one number or three.")
-@click.option("--rgb/--bgr", default=False, help="For --ranges: the order of the channels.")
+@click.option("--images", "photos", help="A folder of images to check on, in place of random numbers.")
+@click.option("--mean", default="", help="Of images: taken off values of 0 to 255, as 104,117,123.")
+@click.option("--scale", default="", help="Of images: then multiplied by, one number or three.")
+@click.option("--rgb/--bgr", default=False, help="Of images: the order of the channels.")
 @click.option(
     "--report", "report_file", help="Write the report as JSON to this file, errors of layers included."
 )
@@ -48,6 +49,7 @@ def command(
     weights: str | None,
     pretrained: bool,
     folder: str | None,
+    photos: str | None,
     mean: str,
     scale: str,
     rgb: bool,
@@ -73,7 +75,9 @@ def command(
     for extra in (report_file, ranges_file if folder is not None else None):
         if extra is not None and Path(extra).exists() and not force:
             raise InputError(f"{extra} is there already", fix="Give another name, or --force to replace it")
-    images = report.images_of(folder) if folder is not None else []
+    means, scales = _numbers("mean", mean), _numbers("scale", scale)
+    images = report.Photos(report.images_of(folder), means, scales, rgb) if folder is not None else None
+    sample = report.Photos(report.images_of(photos), means, scales, rgb) if photos is not None else None
     done = convert_source(
         source,
         shapes=dict(_shape(s) for s in shapes),
@@ -84,6 +88,7 @@ def command(
         fold=fold,
         runs=3 if check else 0,
         layerwise=layers or report_file is not None,
+        sample=sample,
     )
     for path in done.save(out, v1=v1, force=force):
         logs.info(f"Wrote {path}")
@@ -95,8 +100,8 @@ def command(
             click.echo(line)
     if report_file is not None:
         _write_json(report_file, found)
-    if images:
-        table = report.ranges(done.net, images, _numbers("mean", mean), _numbers("scale", scale), rgb)
+    if images is not None:
+        table = report.ranges(done.net, images)
         for line in report.ranges_table(table):
             click.echo(line)
         _write_json(ranges_file, report.ranges_json(table))

@@ -12,8 +12,8 @@ import torch
 
 from caffe import dialects
 from caffe.errors import InputError
-from caffe.importing import files, ops, tidy
-from caffe.importing.check import TOLERANCE, Checked, Judge, check, filled, layer_errors
+from caffe.importing import files, ops, patterns, tidy
+from caffe.importing.check import TOLERANCE, Checked, Judge, Sample, check, filled, layer_errors
 from caffe.importing.emitter import Emitter
 from caffe.importing.graph import Graph, Value
 from caffe.importing.place import Place
@@ -58,13 +58,16 @@ def convert(
     runs: int = 3,
     own_names: bool = False,
     layerwise: bool = False,
+    sample: Sample | None = None,
 ) -> Conversion:
     """Write the graph's layers in a dialect and check them against ``judge``, the model itself.
 
-    ``own_names`` gives the outputs' names to their blobs. ``runs`` 0 checks nothing. Raises InputError for what the
-    dialect cannot express, NetError where the net and the model differ.
+    ``own_names`` gives the outputs' names to their blobs. ``runs`` 0 checks nothing; ``sample`` gives the
+    inputs to check on in place of random ones. Raises InputError for what the dialect cannot express, NetError where
+    the net and the model differ.
     """
     ops.load()
+    patterns.join(graph)
     emitter = Emitter(graph, dialects.load(dialect))
     emitter.net.name = name
     emitter.run()
@@ -94,9 +97,12 @@ def convert(
         return f"The first layer that parts is '{parted[0]}'{where}, by {parted[1]:.2g}"
 
     if runs:
-        done.checked = check(net, judge, examples, outputs, tolerance=tolerance, runs=runs, explain=explain)
+        done.checked = check(
+            net, judge, examples, outputs, tolerance=tolerance, runs=runs, explain=explain, sample=sample
+        )
     if layerwise:
-        done.errors = layer_errors(apart, apart_blobs, graph, emitter.places, examples)
+        inputs = [sample(tuple(examples[0].shape))] if sample is not None else examples
+        done.errors = layer_errors(apart, apart_blobs, graph, emitter.places, inputs)
     return done
 
 
@@ -119,7 +125,7 @@ def _outputs(emitter: Emitter) -> dict[str, str]:
         place = emitter.places.get(value)
         if not isinstance(place, Place):
             raise InputError(f"The output '{name}' (where the largest values were) has no form in Caffe")
-        found[name] = emitter.plain(place).blob
+        found[name] = emitter.output(name, place).blob
     return found
 
 

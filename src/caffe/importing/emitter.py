@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +71,6 @@ class Emitter:
         function = RULES.get(node.op)
         if function is None:
             self._refuse(node, Inexpressible("there is no form for it in Caffe's layers"))
-            return
         keep = getattr(function, "padded", False)
 
         def place(leaf: Any) -> Any:
@@ -84,7 +83,6 @@ class Emitter:
             found = function(self, **_clean(swapped(node.arguments(), place)))
         except Inexpressible as lack:
             self._refuse(node, lack)
-            return
         results = list(found) if isinstance(found, (list, tuple)) else [found]
         for value, result in zip(node.outputs, results):
             if isinstance(result, Place) and result.shape != value.shape:
@@ -94,7 +92,12 @@ class Emitter:
                 )
             self.places[value] = result
 
-    def _refuse(self, node: Node, lack: Inexpressible) -> None:
+    def _refuse(self, node: Node, lack: Inexpressible) -> NoReturn:
+        shapes = ", ".join(str(list(v.shape)) for v in node.values())
+        self._fail(f"{node.where}: the operator {node.op} of '{node.name}' (on {shapes})", lack)
+
+    def _fail(self, what: str, lack: Inexpressible) -> NoReturn:
+        """Raise InputError, naming the dialects that have what is lacking."""
         fix = lack.fix
         having = [d for d in dialects_with(lack.types) if d != self.dialect.name]
         if having:
@@ -102,13 +105,25 @@ class Emitter:
             more = " and others" if len(having) > 6 else ""
             hint = f"Dialects with {' and '.join(lack.types)}: {names}{more}; give, say, dialect={having[0]}"
             fix = f"{hint}. {fix}" if fix else hint
-        shapes = ", ".join(str(list(v.shape)) for v in node.values())
         raise InputError(
-            f"{node.where}: the operator {node.op} of '{node.name}' (on {shapes}) cannot be written in dialect"
-            f" '{self.dialect.name}': {lack}",
+            f"{what} cannot be written in dialect '{self.dialect.name}': {lack}",
             fix=fix
             or "Rewrite this part of the model with other operators, or give it to the net as an input",
         )
+
+    def output(self, name: str, place: Place) -> Place:
+        """An output in a blob of just its shape. Raises InputError where the dialect has no layer for that."""
+        try:
+            return self.plain(place)
+        except Inexpressible as lack:
+            self._fail(f"The output '{name}' (as {list(place.shape)})", lack)
+
+    def is_read(self, output: int) -> bool:
+        """Whether the model uses this output of the present operator."""
+        if self._node is None or output >= len(self._node.outputs):
+            return False
+        value = self._node.outputs[output]
+        return value in self.graph.outputs.values() or any(value in n.values() for n in self.graph.nodes)
 
     def needs(self, *types: str, fix: str = "") -> None:
         """Raise where the dialect lacks one of these layer types."""
@@ -149,10 +164,16 @@ class Emitter:
         return Place.of(layer.name, tuple(shape))
 
     def layers(
-        self, kind: str, bottoms: Sequence[Place], shapes: Sequence[Shape], suffix: str, **params: Any
+        self,
+        kind: str,
+        bottoms: Sequence[Place],
+        shapes: Sequence[Shape],
+        suffix: str,
+        blobs: Sequence[Any] = (),
+        **params: Any,
     ) -> list[Place]:
         """Append a layer with several tops; returns their places."""
-        layer = self._append(kind, bottoms, suffix, "", (), params)
+        layer = self._append(kind, bottoms, suffix, "", blobs, params)
         if len(shapes) == 1:
             layer.top.append(layer.name)
         else:

@@ -104,7 +104,7 @@ class _Reader:
         for given in graph.input:
             if given.name in self.known:
                 continue
-            shape = shapes.get(given.name) or _open_shape(given, batch, self.file)
+            shape = _shape(given, shapes.get(given.name), batch, self.file)
             value = Value(given.name, tuple(int(n) for n in shape), _dtype(given.type.tensor_type.elem_type))
             self.graph.inputs.append(value)
             self.known[given.name] = value
@@ -229,21 +229,30 @@ def _attribute(attribute: Any) -> Any:
     return list(value) if attribute.type in (attribute.INTS, attribute.FLOATS) else value
 
 
-def _open_shape(given: Any, batch: int, file: str) -> list[int]:
-    shape = []
-    for i, dim in enumerate(given.type.tensor_type.shape.dim):
-        size = dim.dim_value if dim.HasField("dim_value") else 0
-        if size < 1 and i == 0:
-            size = batch
-        if size < 1:
-            found = [d.dim_param or d.dim_value or "?" for d in given.type.tensor_type.shape.dim]
+def _shape(given: Any, wanted: Sequence[int] | None, batch: int, file: str) -> list[int]:
+    """An input's sizes: those wanted where the model leaves them open."""
+    declared = [d.dim_value if d.HasField("dim_value") else 0 for d in given.type.tensor_type.shape.dim]
+    if wanted is not None:
+        if given.type.tensor_type.HasField("shape") and (
+            len(declared) != len(wanted) or any(n > 0 and n != w for n, w in zip(declared[1:], wanted[1:]))
+        ):
             raise InputError(
-                f"The shape of input '{given.name}' is not fixed: {found}; a prototxt holds numbers",
+                f"The model's input '{given.name}' is {_sizes(given)}; got the shape {list(wanted)}",
                 file=file,
-                fix=f"Give it, as --shape={given.name}:1,3,224,224 (shapes= in Python)",
             )
-        shape.append(int(size))
+        return [int(n) for n in wanted]
+    shape = [batch if i == 0 and n < 1 else n for i, n in enumerate(declared)]
+    if min(shape, default=1) < 1:
+        raise InputError(
+            f"The shape of input '{given.name}' is not fixed: {_sizes(given)}; a prototxt holds numbers",
+            file=file,
+            fix=f"Give it, as --shape={given.name}:1,3,224,224 (shapes= in Python)",
+        )
     return shape
+
+
+def _sizes(given: Any) -> list[Any]:
+    return [d.dim_param or d.dim_value or "?" for d in given.type.tensor_type.shape.dim]
 
 
 def _dtype(kind: int) -> torch.dtype:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from caffe.errors import InputError, MissingFileError
 from caffe.importing.conversion import Conversion
@@ -135,25 +136,41 @@ def batch_of(
     return np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)
 
 
-def ranges(
-    net: Net,
-    images: Sequence[Path],
-    mean: Sequence[float] = (),
-    scale: Sequence[float] = (),
-    rgb: bool = False,
-) -> list[Range]:
+@dataclass
+class Photos:
+    """Images of a folder as inputs: (values of 0 to 255 - mean) · scale, channels BGR unless ``rgb``."""
+
+    paths: Sequence[Path]
+    mean: Sequence[float] = ()
+    scale: Sequence[float] = ()
+    rgb: bool = False
+    _next: int = 0
+
+    def __call__(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """The next images as a batch of this shape; after the last comes the first. Raises InputError."""
+        if len(shape) != 4 or shape[1] not in (1, 3):
+            raise InputError(
+                f"Images are inputs of N × 1 × H × W or N × 3 × H × W; the net's is {list(shape)}"
+            )
+        batch = []
+        for _ in range(shape[0]):
+            path = self.paths[self._next % len(self.paths)]
+            batch.append(batch_of(path, shape, self.mean, self.scale, self.rgb))
+            self._next += 1
+        return torch.from_numpy(np.stack(batch))
+
+
+def ranges(net: Net, photos: Photos) -> list[Range]:
     """The range of every layer's tops over images, each value before a layer in place changes it as well."""
     name = net.inputs[0]
-    shape = net.blobs[name].shape
-    if len(net.inputs) != 1 or len(shape) != 4 or shape[1] not in (1, 3):
-        raise InputError(
-            f"Ranges are taken over images; the net's inputs are {list(net.inputs)} ({list(shape)})"
-        )
+    shape = tuple(net.blobs[name].shape)
+    if len(net.inputs) != 1:
+        raise InputError(f"Ranges are taken over images; the net's inputs are {list(net.inputs)}")
     steps = list(net.steps)
     found: dict[tuple[str, str], list[Array]] = {}
 
-    for path in images:
-        net.blobs[name].data[...] = batch_of(path, shape, mean, scale, rgb)
+    for path in photos.paths:
+        net.blobs[name].data[...] = replace(photos, paths=[path])(shape).numpy()
         for i, step in enumerate(steps):
             net._forward(i, i)
             for blob in net.top_names[step.layer.name]:

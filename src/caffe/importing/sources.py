@@ -106,7 +106,7 @@ def _at_sizes(
         raise InputError(
             f"The program does not take inputs of {given}: {str(error).splitlines()[0]}", file=path
         ) from None
-    return torch_front.exported(module, examples)
+    return torch_front.exported(torch_front.attached(module), examples)
 
 
 def _example(shape: Sequence[int], dtype: torch.dtype, generator: torch.Generator) -> torch.Tensor:

@@ -66,6 +66,19 @@ def evaluating(module: torch.nn.Module) -> Iterator[None]:
             part.training = True
 
 
+def attached(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
+    """A program's module that can be exported again: constants are detached in it, which torch.export refuses."""
+    for node in list(module.graph.nodes):
+        if isinstance(node.target, torch._ops.OpOverload) and operator_name(node.target) in (
+            "detach",
+            "detach_",
+        ):
+            node.replace_all_uses_with(node.args[0])
+            module.graph.erase_node(node)
+    module.recompile()
+    return module
+
+
 def inputs_of(program: Any) -> dict[str, torch.Tensor]:
     """The inputs of an ExportedProgram without values, by name; sizes that are free are symbols."""
     names = set(program.graph_signature.user_inputs)

@@ -9,6 +9,7 @@ import torch
 
 from caffe.importing.graph import Value
 from caffe.importing.onnx_ops import A, Call, onnx_op, same_pads, shape_of
+from caffe.importing.patterns import LOCAL_RESPONSE_NORM
 
 
 def _windows(c: Call, x: Any, kernel: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
@@ -95,7 +96,7 @@ def average_pool(c: Call, x: Any) -> Any:
         x = c(A.constant_pad_nd.default, x, sides, 0.0)
         return c(A.mul.Tensor, c(A.avg_pool2d.default, x, kernel, strides), 1 / share)
     x, padding = _padded(c, x, pads, 0.0)
-    target = A.avg_pool1d.default if axes == 1 else A.avg_pool2d.default
+    target = {1: A.avg_pool1d.default, 2: A.avg_pool2d.default, 3: A.avg_pool3d.default}[axes]
     return c(target, x, kernel, strides, padding, bool(c.get("ceil_mode", 0)), counted)
 
 
@@ -140,7 +141,7 @@ def layer_normalization(c: Call, x: Any, scale: Any, bias: Any = None) -> Any:
 def lrn(c: Call, x: Any) -> Any:
     """As PyTorch writes it out: the mean of squares over channels, by a pooling."""
     size, alpha, beta, k = c.get("size"), c.get("alpha", 1e-4), c.get("beta", 0.75), c.get("bias", 1.0)
-    return c(torch.ops.caffe_importing.local_response_norm.default, x, size, alpha, beta, k)
+    return c(LOCAL_RESPONSE_NORM, x, size, alpha, beta, k)
 
 
 def _directions(
@@ -158,18 +159,10 @@ def _directions(
     return found, hidden
 
 
-def _sequence(c: Call, x: Any, y: Any, hidden: int, directions: int) -> list[Any]:
-    """T × N × D·H as ONNX's T × D × N × H, and the last state."""
-    steps, batch = shape_of(x)[:2]
-    apart = c(A.view.default, y, [steps, batch, directions, hidden])
-    turned = c(A.permute.default, apart, [0, 2, 1, 3])
-    if c.outputs < 2:
-        return [turned]
-    ends = []
-    for d in range(directions):
-        t = 0 if (d == 1 or c.get("direction") == "reverse") else steps - 1
-        ends.append(c(A.slice.Tensor, c(A.select.int, turned, 0, t), 0, d, d + 1))
-    return [turned, c(A.cat.default, ends, 0) if len(ends) > 1 else ends[0]]
+def _sequence(c: Call, y: Any, hidden: int, directions: int) -> Any:
+    """T × N × D·H as ONNX's T × D × N × H."""
+    apart = c(A.view.default, y, [*shape_of(y)[:2], directions, hidden])
+    return c(A.permute.default, apart, [0, 2, 1, 3])
 
 
 def _recurrent(
@@ -183,8 +176,6 @@ def _recurrent(
     initial: Sequence[Any],
 ) -> Any:
     direction = c.get("direction", "forward")
-    if any(isinstance(i, Value) or (i is not None and bool(i.any())) for i in initial):
-        raise c.refuse("a first state other than zeros has no form in Caffe")
     if (isinstance(lengths, torch.Tensor) and bool((lengths != shape_of(x)[0]).any())) or isinstance(
         lengths, Value
     ):
@@ -198,11 +189,12 @@ def _recurrent(
         torch.empty(steps, batch, directions * hidden, device="meta"),
         *[torch.empty(directions, batch, hidden, device="meta")] * states,
     )
-    given = [zero] * 2 if states == 2 else zero
-    y = c(target, x, given, params, True, 1, 0.0, False, directions == 2, False, like=like)[0]
+    given = [zero if state is None else state for state in initial]
+    first = given if states == 2 else given[0]
+    y, *last = c(target, x, first, params, True, 1, 0.0, False, directions == 2, False, like=like)
     if direction == "reverse":
         y = c(A.flip.default, y, [0])
-    return _sequence(c, x, y, hidden, directions)
+    return [_sequence(c, y, hidden, directions), *last]
 
 
 @onnx_op("LSTM")
@@ -223,8 +215,6 @@ def lstm(
         or c.get("input_forget")
     ):
         raise c.refuse("only the plain LSTM has a form")
-    if c.outputs > 2:
-        c.outputs = 2
     params, hidden = _directions(c, (w, r, b), (0, 2, 3, 1), "LSTM")  # i, o, f, g to i, f, g, o
     return _recurrent(c, A.lstm.input, x, params, hidden, 2, lengths, (h, s))
 
@@ -296,12 +286,3 @@ def upsample(c: Call, x: Any, scales: Any = None) -> Any:
     c.attributes.setdefault("nearest_mode", "floor")
     given = scales if scales is not None else torch.tensor(c.get("scales"))
     return _resize(c, x, given, None, c.get("mode", "nearest"))
-
-
-_library = torch.library.Library("caffe_importing", "DEF")
-_library.define("local_response_norm(Tensor input, int size, float alpha, float beta, float k) -> Tensor")
-
-
-@torch.library.impl(_library, "local_response_norm", "CompositeExplicitAutograd")
-def _local_response_norm(x: torch.Tensor, size: int, alpha: float, beta: float, k: float) -> torch.Tensor:
-    return torch.nn.functional.local_response_norm(x, size, alpha, beta, k)

@@ -28,33 +28,52 @@ def lstm(
     bidirectional: bool,
     batch_first: bool,
 ) -> Any:
-    """Each layer and direction is an LSTM of Caffe, which wants T × N × C."""
-    _zero_state(hx)
+    """Each layer and direction is an LSTM of Caffe, which wants T × N × C; with ``expose_hidden`` where states are
+    given, or the last cells are read.
+    """
     x = e.plain(input.reordered((1, 0, 2)) if batch_first else input)
-    cont = _continuation(e, x)
+    steps, batch = x.shape[:2]
+    given = not all(_is_zero(state) for state in hx)
+    exposed = given or e.is_read(2)
+    cont = _continuation(e, x, begins=not given)
+    ends: list[Place] = []
+    cells: list[Place] = []
     for weights, hidden in _layers(params, num_layers, bidirectional, has_biases):
         tops = []
         for backward, (w_x, w_h, b_x, b_h) in enumerate(weights):
-            flow = taken(e, x, 0, torch.arange(x.shape[0] - 1, -1, -1)) if backward else x
+            flow = e.plain(_reversed(e, x) if backward else x)
             # PyTorch's gates are i, f, g, o; Caffe's i, f, o, g
-            turn = torch.cat(
-                [
-                    torch.arange(2 * hidden),
-                    torch.arange(3 * hidden, 4 * hidden),
-                    torch.arange(2 * hidden, 3 * hidden),
-                ]
-            )
-            top = e.layer(
+            turn = torch.cat([torch.arange(n * hidden, (n + 1) * hidden) for n in (0, 1, 3, 2)])
+            first = [_state(e, state, len(ends)) for state in hx] if exposed else []
+            shapes = [(steps, batch, hidden), *[(1, batch, hidden)] * len(first)]
+            top, *last = e.layers(
                 "LSTM",
-                [e.plain(flow), cont],
-                suffix="backward" if backward else "forward",
-                shape=(*x.shape[:2], hidden),
+                [flow, cont, *first],
+                shapes,
+                "backward" if backward else "forward",
                 blobs=[w_x[turn], (b_x + b_h)[turn], w_h[turn]],
-                recurrent_param={"num_output": hidden},
+                recurrent_param={"num_output": hidden, **({"expose_hidden": True} if exposed else {})},
             )
-            tops.append(taken(e, top, 0, torch.arange(x.shape[0] - 1, -1, -1)) if backward else top)
+            cells += last[1:]
+            ends.append(e.cut(top, 0, steps - 1, steps) if e.is_read(1) else top)
+            tops.append(_reversed(e, top) if backward else top)
         x = e.joined(tops, 2) if len(tops) > 1 else tops[0]
-    return [x.reordered((1, 0, 2)) if batch_first else x, None, None]
+    return [
+        x.reordered((1, 0, 2)) if batch_first else x,
+        e.joined(ends, 0, suffix="state") if e.is_read(1) else None,
+        e.joined(cells, 0, suffix="cell") if e.is_read(2) else None,
+    ]
+
+
+def _reversed(e: Emitter, x: Place) -> Place:
+    return taken(e, x, 0, torch.arange(x.shape[0] - 1, -1, -1))
+
+
+def _state(e: Emitter, states: Any, index: int) -> Place:
+    """One layer's and direction's first state: 1 × N × H."""
+    if isinstance(states, torch.Tensor):
+        return e.constant(states[index : index + 1], suffix="first")
+    return e.plain(e.cut(states, 0, index, index + 1))
 
 
 @rule("gru")
@@ -71,19 +90,25 @@ def gru(
     batch_first: bool,
 ) -> Any:
     """Caffe has no GRU: the steps one after another, each of small layers."""
-    _zero_state([hx])
     x = e.plain(input.reordered((1, 0, 2)) if batch_first else input)
     steps = x.shape[0]
     if steps > _MOST_STEPS:
         raise Inexpressible(
             f"a GRU is written out step by step; {steps} steps are too many", fix="Use an LSTM"
         )
+    ends: list[Place] = []
     for weights, hidden in _layers(params, num_layers, bidirectional, has_biases):
         tops = []
         for backward, (w_x, w_h, b_x, b_h) in enumerate(weights):
-            tops.append(_gru_layer(e, x, w_x, w_h, b_x, b_h, hidden, bool(backward)))
+            first = None if _is_zero(hx) else _state(e, hx, len(ends))
+            top, end = _gru_layer(e, x, w_x, w_h, b_x, b_h, hidden, bool(backward), first)
+            tops.append(top)
+            ends.append(end)
         x = e.joined(tops, 2) if len(tops) > 1 else tops[0]
-    return [x.reordered((1, 0, 2)) if batch_first else x, None]
+    return [
+        x.reordered((1, 0, 2)) if batch_first else x,
+        e.joined(ends, 0, suffix="last") if e.is_read(1) else None,
+    ]
 
 
 def _gru_layer(
@@ -95,8 +120,10 @@ def _gru_layer(
     b_h: torch.Tensor,
     hidden: int,
     backward: bool,
-) -> Place:
-    """r, z = σ(Wx + Uh); n = tanh(Wx + r · (Uh + b)); h' = n + z · (h - n)."""
+    first: Place | None,
+) -> tuple[Place, Place]:
+    """Every step's state, and the last one:
+    r, z = σ(Wx + Uh); n = tanh(Wx + r · (Uh + b)); h' = n + z · (h - n)."""
     steps, batch = x.shape[:2]
     param = {"num_output": 3 * hidden, "axis": 2}
     inputs = e.layer(
@@ -107,7 +134,7 @@ def _gru_layer(
         blobs=[w_x, b_x],
         inner_product_param=param,
     )
-    state = e.power(e.cut(e.cut(inputs, 0, 0, 1), 2, 0, hidden), scale=0, suffix="state")
+    state = first or e.power(e.cut(e.cut(inputs, 0, 0, 1), 2, 0, hidden), scale=0, suffix="state")
     state = Place.of(e.reshaped(state, (batch, hidden)).blob, (batch, hidden))
     outputs: dict[int, Place] = {}
     every = (
@@ -138,14 +165,17 @@ def _gru_layer(
         state = e.eltwise("SUM", n, change, suffix="state")
         outputs[t] = Place.of(e.reshaped(state, (1, batch, hidden)).blob, (1, batch, hidden))
     every = [outputs[t] for t in range(steps)]
-    return e.joined(every, 0) if steps > 1 else every[0]
+    last = outputs[0 if backward else steps - 1]
+    return (e.joined(every, 0) if steps > 1 else every[0]), last
 
 
-def _continuation(e: Emitter, x: Place) -> Place:
-    """T × N: 0 where a sequence begins, then 1; made from the input, so that it follows its shape."""
+def _continuation(e: Emitter, x: Place, begins: bool) -> Place:
+    """T × N: 0 where a sequence ``begins``, then 1; made from the input, so that it follows its shape."""
     steps, batch = x.shape[:2]
     one = e.layer("Reduction", [x], suffix="rows", shape=(steps, batch), reduction_param={"axis": 2})
     ones = e.power(one, scale=0, shift=1, suffix="go_on")
+    if not begins:
+        return ones
     if steps == 1:
         return e.power(ones, scale=0, suffix="begin")
     first = e.power(e.cut(ones, 0, 0, 1), scale=0, suffix="begin")
@@ -168,7 +198,6 @@ def _layers(params: Sequence[torch.Tensor], layers: int, bidirectional: bool, bi
         yield found, found[0][1].shape[1]
 
 
-def _zero_state(hx: Sequence[Any]) -> None:
-    for state in hx:
-        if not isinstance(state, torch.Tensor) or bool(state.any()):
-            raise Inexpressible("a first state other than zeros has no form", fix="Leave the state out")
+def _is_zero(state: Any) -> bool:
+    """Whether states are the zeros that a sequence begins with."""
+    return isinstance(state, torch.Tensor) and not bool(state.any())
