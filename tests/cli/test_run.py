@@ -156,3 +156,27 @@ def test_a_package_of_the_users(folder):
         "import sys; sys.path.append('lib')\nfrom pack import value\nprint value\n"
     )
     assert caffe("run", "uses.py").stdout == "3\n"
+
+
+def test_detectors_extensions_need_no_compiler(folder):
+    package = folder / "nms"
+    package.mkdir()
+    for name, text in (
+        ("__init__.py", ""),
+        ("cpu_nms.pyx", "cimport numpy"),
+        ("bbox.pyx", ""),
+        ("other.pyx", ""),
+    ):
+        (package / name).write_text(text)
+    (folder / "finds.py").write_text(
+        "import numpy as np\nimport nms.other\nfrom nms.cpu_nms import cpu_nms\n"
+        "from nms.cython_bbox import bbox_overlaps\n"
+        "d = np.array([[0, 0, 9, 9, .5], [0, 0, 9, 4, .9], [50, 50, 60, 60, .7], [0, 0, 9, 5, .6]])\n"
+        "d = d.astype(np.float32)\n"
+        "print cpu_nms(d, 0.5), bbox_overlaps(d[:1, :4], d[1:3, :4]).tolist()\nnms.other.anything(3)\n"
+    )
+    done = caffe("run", "finds.py")
+    # 10×5 of 10×10 is exactly a half: too much for cpu_nms
+    assert done.stdout == "[1, 2] [[0.5, 0.0]]\n"
+    assert "'anything' is in a Cython extension that is not built" in done.stderr
+    assert "python setup.py build_ext --inplace" in done.stderr

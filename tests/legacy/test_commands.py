@@ -74,3 +74,32 @@ def test_subprocess_and_system_run_ours(tmp_path):
     )
     first, _, second = done.stdout.strip().partition("\n\n")
     assert first and first == second, done.stderr
+
+
+def test_a_users_shell_script_is_translated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job.sh").write_text(
+        "cd .\n./build/tools/caffe --version $1 && echo $0\n# not ./job.sh again\n"
+    )
+    (tmp_path / "plain.sh").write_text("echo plain\n")
+    assert commands.ours("bash plain.sh") == "bash plain.sh"
+    assert commands.ours("bash absent.sh") == "bash absent.sh"
+    done = subprocess.run(
+        commands.ours("sh ./job.sh --help"), shell=True, capture_output=True, text=True, timeout=60
+    )
+    assert "build" not in done.stdout and done.stdout.endswith("./job.sh\n") and done.returncode == 0, (
+        done.stderr
+    )
+
+
+def test_what_is_missing_is_told_with_the_command_that_brings_it(monkeypatch):
+    from caffe.legacy import roots
+
+    monkeypatch.setenv("CAFFE_ROOT", "/somewhere")
+    told = {
+        "'../models/bvlc_googlenet/bvlc_googlenet.caffemodel'": "caffe root /somewhere --weights=bvlc_googlenet",
+        "data/ilsvrc12/synset_words.txt not found": "caffe download ilsvrc_aux, then caffe root /somewhere",
+        "train-images-idx3-ubyte": "caffe download mnist",
+        "my_own.caffemodel: does not exist": "",
+    }
+    assert {message: roots.hint(message) for message in told} == told

@@ -111,10 +111,37 @@ CASES = {
     "printing everything": ("import numpy as np\nnp.set_printoptions(threshold='nan')\nprint 1", "1"),
     "tostring, fromstring": ("import numpy as np\nprint np.fromstring(np.uint8([1, 2]).tostring(), np.uint8)", "[1 2]"),
     "fromstring of text": ("import numpy as np\nprint np.fromstring('1 2', dtype=int, sep=' ')", "[1 2]"),
+    "lines of a text file": (
+        "import numpy as np\nf = open('words.txt', 'w')\nf.write('n01 a, b\\nn02 c\\n')\nf.close()\n"
+        "print np.loadtxt('words.txt', str, delimiter='\\n').tolist(), np.loadtxt('words.txt', str, delimiter=',', usecols=[0]).tolist()[1:]",
+        "['n01 a, b', 'n02 c'] ['n02 c']",
+    ),
+    "cmp tells Python 2": ("def order(a, b):\n    return cmp(a, b)\nprint order(1, 2)", "-1"),
     "yaml": ("import yaml\nprint yaml.load('a: 1')", "{'a': 1}"),
     "string.maketrans": ("import string\nprint 'abc'.translate(string.maketrans('a', 'b'))", "bbc"),
     "os.getcwdu": ("import os\nprint os.getcwdu() == os.getcwd()", "True"),
     "dict.keys added": ("a, b = {'x': 1}, {'y': 2}\nprint a.items() + b.items()", "[('x', 1), ('y', 2)]"),
+    "map of None": ("print map(None, [1, 2]), map(None, [1, 2], [3])", "[1, 2] [(1, 3), (2, None)]"),
+    "filter of a text": ("print filter(str.isdigit, 'a1b2'), filter(None, (0, 1))", "12 (1,)"),
+    "float indices by name": (
+        "import numpy as np\na = np.arange(9)\nh = 4.0\nprint a[h:h + 2], a[h], np.arange(6).reshape(2., 3)[1, 0]",
+        "[4 5] 4 3",
+    ),
+    "bounds from elsewhere": (
+        "import numpy as np\ndef cut(a, box):\n    x, y = box\n    return a[y:y + 2, x:]\n"
+        "print cut(np.arange(12).reshape(3, 4), np.array([2.7, 1.0]))",
+        "[[ 6  7]\n [10 11]]",
+    ),
+    "float keys of a dict stay": ("x = 5 / 2.\nd = {x: 1}\nprint d[x]", "1"),
+    "an index array of floats": ("import numpy as np\ni = np.floor([1.5, 2.5])\nprint np.arange(5)[i]", "[1 2]"),
+    "encode('hex')": ("print 'ab'.encode('hex'), '6162'.decode('hex')", "6162 ab"),
+    "decode of text": ("print 'abc'.decode('utf-8'), u'abc'.encode('ascii', 'ignore').decode()", "abc abc"),
+    "a metaclass": (
+        "class M(type):\n    x = 1\nclass C(object):\n    __metaclass__ = M\nclass D:\n    __metaclass__ = M\nprint C.x, D.x",
+        "1 1",
+    ),
+    "round to whole floats": ("print int(round(2.5)), round(7 / 2.), round(-0.5), round(2.345, 2)", "3 4.0 -1.0 2.35"),
+    "page breaks in the text": ("x = 3\n\x0c\nprint x / 2", "1"),
     "names that are not Python 2's": ("def file(x): return x\nlong = 2\nprint file(1), long", "1 2"),
 }  # fmt: skip
 NEEDS = {"yaml": "yaml"}

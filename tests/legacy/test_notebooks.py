@@ -94,3 +94,13 @@ def test_load_ext_in_a_notebook(notebook, tmp_path):
     texts = ["".join(o.get("text", "") for o in c.outputs) for c in made.cells]
     assert texts[1] == "x 3\n"
     assert texts[3] == "line 1: print is a function\n    - print 'y'\n    + print('y')\ny\n"
+
+
+def test_ipythons_lines_are_left_to_it():
+    from caffe.legacy.cells import translate_cell
+
+    text = "% matplotlib inline\n!ls -l \\\n   x\nprint 'a'\nnet?\n!./build/tools/caffe time\n"
+    lines = translate_cell(text).text.splitlines()
+    assert lines[:5] == ["%matplotlib inline", "!ls -l \\", "   x", "print('a')", "net?"]
+    assert lines[5].endswith("-m caffe time") and lines[5].startswith("!")
+    assert translate_cell("%%bash\nprint 'x'\n").text == "%%bash\nprint 'x'\n"

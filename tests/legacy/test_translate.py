@@ -109,6 +109,7 @@ def test_ipythons_lines_in_a_script():
     text = (
         "In [1]: %matplotlib inline\n!ls -l {folder}\nfiles = !ls\n%timeit f(3)\nx = (7\n  % 4)\n"
         's = """\n!no command\n%no magic\n"""\nif x:\n    !echo $x\n'
+        "!tool --a \\\n  --b \\\n  --c\nprint 3\n"
     )
     lines = translate(text).text.split("\n")
     assert lines[0] == "pass"
@@ -116,6 +117,7 @@ def test_ipythons_lines_in_a_script():
     assert lines[2] == "files = _old.captured('ls', globals(), locals())"
     assert lines[3] == "f(3)"
     assert lines[4:10] == ["x = (7", "  % 4)", 's = """', "!no command", "%no magic", '"""']
+    assert lines[12:16] == ["_old.shell('tool --a    --b    --c', globals(), locals()", "", ")", "print(3)"]
     assert lines[11] == "    _old.shell('echo $x', globals(), locals())"
 
 

@@ -76,15 +76,17 @@ def command(
         if explain or write:
             return _explain(notebooks.translations(path))
         target = Path(output or path.with_name(f"{path.stem}_run.{'html' if to == 'html' else 'ipynb'}"))
-        return notebooks.execute(path, target, to=to, python2=python2, overwrite=overwrite)
-    from caffe.legacy import libraries, running, sources
+        return notebooks.execute(
+            path, target, to=to, python2=python2, allow_pickle=allow_pickle, overwrite=overwrite
+        )
+    from caffe.legacy import arrays, running, sources
 
     sources.python2 = python2
     if write:
         return _write(path, Path(write), overwrite)
     if explain:
         return _explain([(str(p), found) for p, found in sources.with_modules(script).items()])
-    libraries.allow_pickle = allow_pickle
+    arrays.allow_pickle = allow_pickle
     return running.run(script, arguments)
 
 

@@ -27,6 +27,9 @@ _SCRIPT = re.compile(
     r"(?<![\w-])(?:(?:bash|sh|python[23]?)\s+)?(?:[\w./${}~-]*/)?("
     + "|".join(map(re.escape, _SCRIPTS)) + r")(?![\w.])"
 )  # fmt: skip
+_SHELL_FILE = re.compile(r"(?<![\w./-])(?:(?:bash|sh|source|\.)\s+)?([\w./~-]+\.sh)(?![\w.])")
+_reading: set[str] = set()
+"""Shell scripts that are being translated; they may name themselves."""
 _MNIST = "examples/mnist/mnist_{0}_lmdb"
 
 
@@ -41,7 +44,20 @@ def ours(command: str) -> str:
             return " && ".join(_create_mnist(caffe))
         return f"{caffe} {_SCRIPTS[name]}"
 
-    return _SCRIPT.sub(script, command)
+    return _SCRIPT.sub(script, _SHELL_FILE.sub(_translated, command))
+
+
+def _translated(found: re.Match[str]) -> str:
+    """A script of the user's that names the original's programs: its text, translated, in its place."""
+    path = os.path.expanduser(found.group(1))
+    if os.path.basename(path) in _SCRIPTS or path in _reading or not os.path.isfile(path):
+        return found.group()
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        text = file.read()
+    _reading.add(path)
+    new = ours(text)
+    _reading.discard(path)
+    return found.group() if new == text else f"bash -c {shlex.quote(new)} {shlex.quote(found.group(1))}"
 
 
 def _create_mnist(caffe: str) -> list[str]:

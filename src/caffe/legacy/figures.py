@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-folder = Path(os.environ.get("CAFFE_FIGURES", "figures"))
-_count = 0
+from caffe.legacy import screens
 
 
 def _write(figure: Any) -> None:
-    global _count
-    if not figure.axes:
-        return
-    _count += 1
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{_count:02d}.png"
-    figure.savefig(path, bbox_inches="tight")
-    print(f"caffe run: wrote the figure {path}", file=sys.stderr)
+    if figure.axes:
+        figure.savefig(screens.next_picture(), bbox_inches="tight")
 
 
 def flush() -> None:

@@ -6,52 +6,13 @@ import linecache
 import sys
 from typing import Any
 
-from caffe.errors import CaffeError, StateError
-from caffe.legacy import commands, meaning, running, shims
-from caffe.legacy.translate import translate
-
-_MARK = "pass  # caffe.legacy line "
-
-
-class Cells:
-    """Translates cells, of which one may tell that all are of Python 2."""
-
-    def __init__(self, explain: bool = False, python2: bool | None = None) -> None:
-        self.explain = explain
-        self.python2 = python2
-        self._told = ""  # IPython transforms a cell more than once
-
-    def __call__(self, lines: list[str]) -> list[str]:
-        text = "".join(lines)
-        if text.lstrip().startswith("%%"):
-            return lines
-        kept: list[str] = []
-        plain = []
-        for line in lines:
-            bare = line.lstrip()
-            if bare.startswith(("!", "%", "?")) or bare.rstrip().endswith("?") or "= !" in line:
-                plain.append(f"{line[: len(line) - len(bare)]}{_MARK}{len(kept)}\n")
-                kept.append(commands.ours(line) if "!" in bare[:1] or "= !" in line else line)
-            else:
-                plain.append(line)
-        try:
-            found = translate("".join(plain), "this cell", self.python2)
-        except CaffeError:
-            return lines  # IPython says what is wrong with it
-        self.python2 = self.python2 or found.python2 or None
-        if self.explain and text != self._told:
-            self._told = text
-            for change in found.changes:
-                print(change)
-        out = found.text.splitlines(keepends=True)
-        for i, line in enumerate(out):
-            if _MARK in line:
-                number = line.split(_MARK, 1)[1].strip()
-                out[i] = kept[int(number)] if number.isdigit() else line
-        return out
+from caffe.errors import StateError
+from caffe.legacy import arrays, running, shims, sources
+from caffe.legacy.cells import Cells
+from caffe.legacy.renewal import OLD
 
 
-def install(explain: bool = False, python2: bool | None = None) -> None:
+def install(explain: bool = False, python2: bool | None = None, allow_pickle: bool = False) -> None:
     """Translate the cells of this session from the next on. Raises StateError outside of IPython."""
     get = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
     shell: Any = get()
@@ -60,7 +21,9 @@ def install(explain: bool = False, python2: bool | None = None) -> None:
             "caffe.legacy.install() is for notebooks and IPython", fix="A script is run by: caffe run SCRIPT"
         )
     running.prepare()
-    shell.user_ns[meaning.OLD] = shims
+    sources.assumed = bool(python2)
+    arrays.allow_pickle = allow_pickle or arrays.allow_pickle
+    shell.user_ns[OLD] = shims
     transformers = shell.input_transformer_manager.cleanup_transforms
     transformers[:] = [t for t in transformers if not isinstance(t, Cells)]
     transformers.append(Cells(explain, python2))

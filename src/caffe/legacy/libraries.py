@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from caffe.legacy import files
+from caffe.legacy import arrays, files, pictures
+from caffe.legacy.arrays import add
 
 _STANDARD = {
     "copy_reg": "copyreg", "urlparse": "urllib.parse", "Queue": "queue", "ConfigParser": "configparser",
     "Tkinter": "tkinter", "commands": "subprocess", "HTMLParser": "html.parser", "SocketServer": "socketserver",
     "BaseHTTPServer": "http.server", "SimpleHTTPServer": "http.server", "httplib": "http.client",
-    "cookielib": "http.cookiejar", "__builtin__": "builtins", "exceptions": "builtins",
+    "cookielib": "http.cookiejar", "thread": "_thread", "__builtin__": "builtins", "exceptions": "builtins",
     "sklearn.cross_validation": "sklearn.model_selection", "sklearn.grid_search": "sklearn.model_selection",
     "skimage.filter": "skimage.filters",
 }  # fmt: skip
@@ -90,9 +91,7 @@ def _scipy_misc() -> types.ModuleType:
 
 
 def _cv() -> types.ModuleType:
-    cv2 = importlib.import_module("cv2")
-    names = {f"CV_{k}": v for k, v in vars(cv2).items() if k.isupper()}
-    return _module("cv2.cv", **names, **{k: v for k, v in vars(cv2).items() if not k.startswith("__")})
+    return _module("cv2.cv", **pictures.old_names(importlib.import_module("cv2")))
 
 
 _MADE: dict[str, Callable[[], types.ModuleType]] = {
@@ -114,74 +113,28 @@ def _standard() -> None:
     import urllib.request
 
     letters = string.ascii_letters
-    _add(itertools, izip=zip, imap=map, ifilter=filter, izip_longest=itertools.zip_longest)
-    _add(sys, maxint=sys.maxsize, setdefaultencoding=lambda name: None, exc_clear=lambda: None)
-    _add(
+    add(itertools, izip=zip, imap=map, ifilter=filter, izip_longest=itertools.zip_longest)
+    add(sys, maxint=sys.maxsize, setdefaultencoding=lambda name: None, exc_clear=lambda: None)
+    add(
         string, letters=letters, lowercase=string.ascii_lowercase, uppercase=string.ascii_uppercase,
         join=lambda words, sep=" ": sep.join(words), split=lambda s, *a: s.split(*a), atoi=int, atof=float,
         strip=lambda s, *a: s.strip(*a), replace=lambda s, *a: s.replace(*a), lower=str.lower, upper=str.upper,
         zfill=lambda s, n: str(s).zfill(n), maketrans=str.maketrans,
     )  # fmt: skip
-    _add(time, clock=time.perf_counter)
-    _add(inspect, getargspec=lambda f: inspect.getfullargspec(f)[:4])
-    _add(__import__("os"), getcwdu=__import__("os").getcwd, errno=__import__("errno"))
-    _add(importlib.import_module("subprocess"), getoutput=importlib.import_module("subprocess").getoutput)
-    abstract = {n: getattr(collections.abc, n) for n in collections.abc.__all__}
-    _add(collections, **abstract)
-    for part in (urllib.request, urllib.parse, urllib.error):
-        _add(urllib, **{n: v for n, v in vars(part).items() if not n.startswith("_") and callable(v)})
-
-
-def _add(module: Any, **names: Any) -> None:
-    for name, value in names.items():
-        if name not in vars(module):
-            setattr(module, name, value)
-
-
-def _numpy(module: Any) -> None:
-    own = dict(
-        float=float, int=int, bool=bool, object=object, str=str, long=int, unicode=str, complex=complex
-    )
-    _add(
-        module, **{k: v for k, v in own.items() if k != "bool"}, Inf=module.inf, NaN=module.nan, PINF=module.inf,
-        NINF=-module.inf, Infinity=module.inf, float_=module.float64, complex_=module.complex128,
-        unicode_=module.str_, string_=module.bytes_, product=module.prod, cumproduct=module.cumprod,
-        sometrue=module.any, alltrue=module.all, asscalar=lambda a: a.item(), alen=len, row_stack=module.vstack,
-        rank=module.ndim, in1d=lambda a, b, **k: module.isin(module.ravel(a), b, **k),
-        trapz=getattr(module, "trapezoid", None),
+    add(time, clock=time.perf_counter)
+    add(inspect, getargspec=lambda f: inspect.getfullargspec(f)[:4])
+    add(__import__("os"), getcwdu=__import__("os").getcwd, errno=__import__("errno"))
+    add(importlib.import_module("subprocess"), getoutput=importlib.import_module("subprocess").getoutput)
+    kinds = dict(
+        StringType=str, UnicodeType=str, StringTypes=(str,), IntType=int, LongType=int, FloatType=float, ListType=list,
+        TupleType=tuple, DictType=dict, BooleanType=bool, NoneType=type(None), FileType=io.IOBase, TypeType=type,
+        ClassType=type, ObjectType=object,
     )  # fmt: skip
-    from_text, options, load = module.fromstring, module.set_printoptions, module.load
-
-    def fromstring(string: Any, dtype: Any = float, count: int = -1, sep: str = "") -> Any:
-        if sep:
-            return from_text(string, dtype=dtype, count=count, sep=sep)
-        content = string.encode("latin-1") if isinstance(string, str) else string
-        return module.frombuffer(content, dtype=dtype, count=count).copy()
-
-    def set_printoptions(*args: Any, **kwargs: Any) -> Any:
-        if isinstance(kwargs.get("threshold"), (str, float)):
-            kwargs["threshold"] = sys.maxsize
-        return options(*args, **kwargs)
-
-    def load_asking(file: Any, *args: Any, **kwargs: Any) -> Any:
-        """np.load that says how to allow what may run code."""
-        if allow_pickle:
-            kwargs = {"encoding": "latin1", "allow_pickle": True, **kwargs}
-        try:
-            return load(file, *args, **kwargs)
-        except ValueError as error:
-            if "allow_pickle" not in str(error):
-                raise
-            raise ValueError(
-                f"{file}: holds Python objects, and reading them may run code of whoever wrote the file. If you trust "
-                "it: caffe run --allow_pickle SCRIPT"
-            ) from None
-
-    module.fromstring, module.set_printoptions, module.load = fromstring, set_printoptions, load_asking
-
-
-allow_pickle = False
-"""Whether the user allowed to read Python objects from .npy files."""
+    add(types, **kinds)
+    abstract = {n: getattr(collections.abc, n) for n in collections.abc.__all__}
+    add(collections, **abstract)
+    for part in (urllib.request, urllib.parse, urllib.error):
+        add(urllib, **{n: v for n, v in vars(part).items() if not n.startswith("_") and callable(v)})
 
 
 def _skimage_io(module: Any) -> None:
@@ -229,25 +182,14 @@ def _renamed(kind: Any, names: dict[str, str], values: dict[str, dict[str, str]]
 
 
 def _pyplot(module: Any) -> None:
-    _add(module, hold=lambda *args: None)
+    add(module, hold=lambda *args: None)
     for old, new in (("spectral", "nipy_spectral"), ("Vega10", "tab10")):
-        _add(module.cm, **{old: getattr(module.cm, new, None)})
-
-
-def _cv2(module: Any) -> None:
-    modes = {"LOAD_IMAGE_COLOR": "IMREAD_COLOR", "LOAD_IMAGE_GRAYSCALE": "IMREAD_GRAYSCALE", "LOAD_IMAGE_UNCHANGED":
-             "IMREAD_UNCHANGED", "AA": "LINE_AA", "FILLED": "FILLED"}  # fmt: skip
-    for old, new in modes.items():
-        _add(module, **{f"CV_{old}": getattr(module, new), old: getattr(module, new)})
-
-
-def _ipython(module: Any) -> None:
-    _add(module, nbconvert=None)
+        add(module.cm, **{old: getattr(module.cm, new, None)})
 
 
 _AFTER: dict[str, Callable[[Any], None]] = {
     "skimage.io": _skimage_io, "skimage.transform": _skimage_transform, "sklearn.linear_model": _sklearn_linear,
-    "matplotlib.pyplot": _pyplot, "cv2": _cv2,
+    "matplotlib.pyplot": _pyplot, "cv2": pictures.install,
 }  # fmt: skip
 
 
@@ -331,7 +273,7 @@ def install() -> None:
         return
     sys.meta_path.insert(0, _finder)
     _standard()
-    _numpy(np)
+    arrays.install(np)
     for name, after in _AFTER.items():
         if name in sys.modules:
             after(sys.modules[name])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 from caffe.legacy.edits import Edits
+from caffe.legacy.renewal import OLD
+from caffe.legacy.tokens import tokens
 
 _PROMPT = re.compile(r"^In ?\[[\d ]*\]:[ \t]?", re.MULTILINE)
-_LINE = re.compile(rf"(?:{_PROMPT.pattern}|^)([ \t]*)([!%][^\n]*)$", re.MULTILINE)
+_LINE = re.compile(rf"(?:{_PROMPT.pattern}|^)([ \t]*)([!%](?:[^\n]*\\\n)*[^\n]*)$", re.MULTILINE)
 _ASSIGNED = re.compile(
     rf"(?:{_PROMPT.pattern}|^)([ \t]*)([\w, ]+?)[ \t]*=[ \t]*!([^=\n][^\n]*)$", re.MULTILINE
 )
@@ -24,7 +26,7 @@ def plain(text: str) -> Edits:
             edits.replace(found.start(), found.end(), "", "a prompt of IPython's")
     for found in _ASSIGNED.finditer(text):
         if found.start() not in inside and found.start(3) not in inside:
-            call = f"_old.captured({found.group(3).strip()!r}, globals(), locals())"
+            call = _call("captured", found.group(3))
             start = found.start(3) - 1
             edits.replace(start, found.end(), call, "a command of the shell")
     for found in _LINE.finditer(text):
@@ -32,20 +34,33 @@ def plain(text: str) -> Edits:
             continue
         line = found.group(2).rstrip()
         if line.startswith("!"):
-            call = f"_old.shell({line[1:].strip()!r}, globals(), locals())"
+            call = _call("shell", line[1:])
             edits.replace(found.start(2), found.end(), call, "a command of the shell")
         elif re.match(r"%{1,2}(timeit|time)\s+\S", line) and not line.startswith("%%"):
             statement = re.sub(r"^%\w+\s+(-\S+\s+\d*\s*)*", "", line)
             edits.replace(found.start(2), found.end(), statement, "%time and %timeit: run once, not measured")
         else:
-            edits.replace(found.start(2), found.end(), "pass", f"{line.split()[0]} is for notebooks")
+            nothing = "pass" + "\n" * line.count("\n")
+            edits.replace(found.start(2), found.end(), nothing, f"{line.split()[0]} is for notebooks")
     return edits
+
+
+def _call(name: str, command: str) -> str:
+    """A call with the command, over as many lines as it has."""
+    joined = command.replace("\\\n", " ").strip()
+    return f"{OLD}.{name}({joined!r}, globals(), locals()" + "\n" * command.count("\n") + ")"
+
+
+def end_of_command(text: str, start: int) -> int:
+    """Where a command that begins here ends: at the end of a line that is not continued."""
+    end = text.find("\n", start)
+    while end > 0 and text[end - 1] == "\\":
+        end = text.find("\n", end + 1)
+    return len(text) if end < 0 else end
 
 
 def _inside(text: str) -> set[int]:
     """Places of line starts that are within strings or brackets."""
-    from caffe.legacy.tokens import tokens
-
     found: set[int] = set()
     depth = 0
     skip = -1
@@ -55,8 +70,7 @@ def _inside(text: str) -> set[int]:
         if token.kind == "op" and depth == 0 and token.text in "!%":
             before = _PROMPT.sub("", text[text.rfind("\n", 0, token.start) + 1 : token.start])
             if not before.strip() or before.rstrip().endswith("="):
-                skip = text.find("\n", token.start)  # the rest of a command is no Python
-                skip = len(text) if skip < 0 else skip
+                skip = end_of_command(text, token.start)  # the rest of a command is no Python
                 continue
         if token.kind == "string" and "\n" in token.text:
             found.update(range(token.start + 1, token.end))

@@ -9,8 +9,9 @@ from typing import Any
 
 from caffe.errors import FileAccessError, MissingPackageError, ParseError
 from caffe.formats.atomic import replacing
-from caffe.legacy.interactive import Cells
-from caffe.legacy.translate import Translation, translate
+from caffe.legacy import roots
+from caffe.legacy.cells import Cells, translate_cell
+from caffe.legacy.translate import Translation
 
 
 def _need(*packages: str) -> None:
@@ -56,13 +57,13 @@ def translations(path: Path) -> list[tuple[str, Translation]]:
     notebook = read(path)
     old = is_python2(notebook) or None
     return [
-        (f"{path}, cell {i}", translate(source, "the cell", old))
-        for i, source in enumerate(_sources(notebook), 1)
-        if not source.lstrip().startswith("%%")
+        (f"{path}, cell {i}", translate_cell(source, old)) for i, source in enumerate(_sources(notebook), 1)
     ]
 
 
-def execute(path: Path, target: Path, *, to: str, python2: bool | None, overwrite: bool) -> int:
+def execute(
+    path: Path, target: Path, *, to: str, python2: bool | None, allow_pickle: bool, overwrite: bool
+) -> int:
     """Run a notebook in its folder and write it with its outputs, or as HTML; returns the exit status.
 
     A cell that fails ends it; what came before is written, and which cell it was is said.
@@ -76,7 +77,7 @@ def execute(path: Path, target: Path, *, to: str, python2: bool | None, overwrit
 
     notebook = read(path)
     old = is_python2(notebook) if python2 is None else python2
-    start = f"from caffe.legacy.interactive import install; install(python2={old or None})"
+    start = f"from caffe.legacy.interactive import install; install(python2={old or None}, allow_pickle={allow_pickle})"
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     client = NotebookClient(
         notebook,
@@ -85,7 +86,7 @@ def execute(path: Path, target: Path, *, to: str, python2: bool | None, overwrit
         resources={"metadata": {"path": str(path.resolve().parent)}},
     )
     status = 0
-    client.extra_arguments = [f"--IPKernelApp.exec_lines={start}"]
+    client.extra_arguments = [f"--IPKernelApp.exec_lines={start}", "--IPKernelApp.log_level=ERROR"]
     try:
         with client.setup_kernel():
             for i, cell in enumerate(notebook.cells):
@@ -96,6 +97,9 @@ def execute(path: Path, target: Path, *, to: str, python2: bool | None, overwrit
             f"{path}: cell {number} of {len(_sources(notebook))}: {error.ename}: {error.evalue}",
             file=sys.stderr,
         )
+        command = roots.hint(str(error.evalue))
+        if command:
+            print(f"caffe run: to get this file: {command}", file=sys.stderr)
         status = 1
     with replacing(target) as partial:
         if to == "html":

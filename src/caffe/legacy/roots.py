@@ -11,7 +11,6 @@ from typing import Any
 _PARTS = ("models", "data", "examples")
 _told: set[str] = set()
 _HINTS = (
-    (r"models/(bvlc_\w+|finetune_flickr_style|VGG\w*|vgg\w*)/[^'\"\s]*caffemodel", "caffe download {0}"),
     (
         r"data/ilsvrc12/|ilsvrc_2012_mean|imagenet_mean|synset_words",
         "caffe download ilsvrc_aux, then caffe root {root}",
@@ -56,6 +55,12 @@ def root(path: Any) -> Any:
 
 def hint(message: str) -> str:
     """The command that brings a file which a message says is missing, or nothing."""
+    from caffe.models import catalogue
+
+    weights = re.search(r"([\w.-]+\.caffemodel)", message)
+    for entry in catalogue.entries().values() if weights else ():
+        if weights and weights.group(1) in {remote.name for remote in entry.files}:
+            return f"caffe root {ours()} --weights={entry.name}"
     for pattern, command in _HINTS:
         found = re.search(pattern, message)
         if found:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from caffe.errors import CaffeError
-from caffe.legacy import commands, meaning, roots, shims, sources
+from caffe.legacy import commands, extensions, roots, screens, shims, sources
+from caffe.legacy.renewal import OLD
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = {
@@ -32,7 +33,7 @@ class Translating(importlib.machinery.SourceFileLoader):
         return sources.code(self.path)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        module.__dict__[meaning.OLD] = shims
+        module.__dict__[OLD] = shims
         super().exec_module(module)
 
 
@@ -97,12 +98,14 @@ def _tell_of(place: str) -> None:
 
 
 _finder = Beside()
+_unbuilt = extensions.Extensions()
 
 
 def prepare() -> None:
     """Translate the user's modules from now on, and put old names back."""
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
+        sys.meta_path.append(_unbuilt)
     if not isinstance(sys.path, Places):
         sys.path = Places(sys.path)
     commands.install()
@@ -141,12 +144,11 @@ def run(script: str, arguments: Sequence[str] = ()) -> int:
 
 
 def _prepare_figures(script: Path) -> None:
-    screen = (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform in ("win32", "darwin")
-    )
-    if not screen and "MPLBACKEND" not in os.environ and importlib.util.find_spec("matplotlib") is not None:
-        os.environ["MPLBACKEND"] = "module://caffe.legacy.figures"
-        os.environ["CAFFE_FIGURES"] = str(Path.cwd() / f"{script.stem}_figures")
+    if screens.has_screen():
+        return
+    os.environ.setdefault("CAFFE_FIGURES", str(Path.cwd() / f"{script.stem}_figures"))
+    if importlib.util.find_spec("matplotlib") is not None:
+        os.environ.setdefault("MPLBACKEND", "module://caffe.legacy.figures")
 
 
 def _finish_figures() -> None:
@@ -162,6 +164,8 @@ def _report(error: BaseException) -> None:
     while told is not None:
         first = next((i for i, f in enumerate(told.stack) if f.filename in sources.translated), 0)
         frames = list(told.stack)[first:]
+        own = os.path.dirname(__file__)
+        frames = [f for f in frames if os.path.dirname(f.filename) != own]  # our loaders between modules
         for frame in frames:
             if frame.filename in sources.translated:
                 for mark in ("colno", "end_colno"):

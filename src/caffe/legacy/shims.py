@@ -5,8 +5,11 @@ Importing this module installs the old names of modules (:mod:`caffe.legacy.libr
 
 from __future__ import annotations
 
+import codecs
 import functools
 import importlib
+import itertools
+import math
 import os
 import re
 import subprocess
@@ -47,10 +50,62 @@ def divided(a: Any, b: Any) -> Any:
 
 
 def index(value: Any) -> Any:
-    """An index or size: a whole float as its integer, as old NumPy took it, anything else as it is."""
+    """An index or size: whole floats, and arrays of them, as integers, as old NumPy took them; else as it is."""
     if isinstance(value, (float, np.floating)):
+        return int(value) if value == int(value) else value
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and (value == np.trunc(value)).all():
+        return value.astype(np.int64)
+    return value
+
+
+def bound(value: Any) -> Any:
+    """A bound of a slice: floats without their fraction, as old NumPy took them."""
+    if isinstance(value, (float, np.floating)) or (isinstance(value, np.ndarray) and value.dtype.kind == "f"):
         return int(value)
     return value
+
+
+def round(value: Any, digits: int = 0) -> Any:
+    """A float, halves away from zero."""
+    if isinstance(value, np.ndarray):
+        return np.round(value, digits)
+    scaled = float(value) * 10.0**digits
+    return math.copysign(math.floor(abs(scaled) + 0.5), scaled) / 10.0**digits
+
+
+def map(function: Any, *sequences: Any) -> list[Any]:
+    """A list; sequences of unequal length are filled up with None, without a function they are zipped."""
+    if len(sequences) == 1:
+        return list(sequences[0]) if function is None else [function(x) for x in sequences[0]]
+    rows = itertools.zip_longest(*sequences)
+    return list(rows) if function is None else [function(*row) for row in rows]
+
+
+def filter(function: Any, sequence: Any) -> Any:
+    """A list; of text a text, of a tuple a tuple."""
+    found = [x for x in sequence if (function(x) if function is not None else x)]
+    if isinstance(sequence, str):
+        return "".join(found)
+    return tuple(found) if isinstance(sequence, tuple) else found
+
+
+def decode(value: Any, *args: Any, **kwargs: Any) -> Any:
+    """``x.decode(…)``: text is text already; hex and base64 are no codecs of text any more."""
+    if isinstance(value, str):
+        if args and args[0] in _CODECS:
+            return codecs.decode(value.encode(), args[0]).decode("latin-1")
+        return value
+    return value.decode(*args, **kwargs)
+
+
+def encode(value: Any, codec: str) -> Any:
+    """``x.encode('hex')`` and the like."""
+    encoder: Any = codecs.getencoder(codec)
+    coded: bytes = encoder(value.encode("latin-1") if isinstance(value, str) else value)[0]
+    return coded.decode("latin-1")
+
+
+_CODECS = ("hex", "base64", "zlib", "bz2")
 
 
 def cmp(a: Any, b: Any) -> int:

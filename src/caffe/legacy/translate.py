@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from caffe.errors import ParseError
-from caffe.legacy import magic, meaning, syntax
+from caffe.legacy import ages, magic, meaning, syntax
 from caffe.legacy.edits import Change, Edits
+from caffe.legacy.renewal import OLD
 
-HEADER = f"import caffe.legacy.shims as {meaning.OLD}  # what Python 2 and the libraries of then had\n"
+HEADER = f"import caffe.legacy.shims as {OLD}  # what Python 2 and the libraries of then had\n"
 
 
 @dataclass
@@ -65,7 +66,7 @@ def translate(
         if isinstance(tree, SyntaxError):
             raise _refused(text, file, tree)
     if python2 is None:
-        python2 = meaning.is_python2(tree) or (assume and not meaning.is_python3(tree))
+        python2 = ages.is_python2(tree) or (assume and not ages.is_python3(tree))
     folder = Path(file).parent if Path(file).is_file() else None
     changed = _apply(meaning.renew(changed, tree, python2, folder), reasons)
     if changed is not text and isinstance(again := _parsed(changed), SyntaxError):
