@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -214,9 +215,13 @@ def draw_net(
 
     Raises MissingPackageError where Graphviz is needed and not installed, InputError for an unknown format.
     """
-    text = graph_of(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).to_dot().encode()
+    return drawn(graph_of(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).to_dot(), ext)
+
+
+def drawn(text: str, ext: str) -> Picture:
+    """The picture of a graph in Graphviz's language. Raises as :func:`draw_net`."""
     if ext in _TEXT:
-        return _picture(text, ext)
+        return _picture(text.encode(), ext)
     program = shutil.which("dot")
     if program is None:
         raise MissingPackageError(
@@ -224,7 +229,7 @@ def draw_net(
             fix="Install Graphviz (apt install graphviz, brew install graphviz), or write a .dot file, which "
             "needs nothing",
         )
-    run = subprocess.run([program, f"-T{ext}"], input=text, capture_output=True, check=False)
+    run = subprocess.run([program, f"-T{ext}"], input=text.encode(), capture_output=True, check=False)
     if run.returncode:
         raise InputError(
             f"Graphviz cannot draw this net as {ext!r}: {run.stderr.decode(errors='replace').strip()}"
@@ -246,11 +251,16 @@ def draw_net_to_file(
     display_lrm: bool = False,
 ) -> None:
     """Write a picture of the net; its format is the file name's ending. Raises what :func:`draw_net` does."""
+    write(filename, lambda ext: draw_net(caffe_net, rankdir, ext, phase, display_lrm))
+
+
+def write(filename: str | Path, draw: Callable[[str], bytes]) -> None:
+    """Write the picture that ``draw`` makes in the format of the file name's ending."""
     path = Path(filename)
     ext = path.suffix.lstrip(".").lower()
     if not ext:
         raise InputError(f"The picture's file name must end in its format, as in net.png; got '{filename}'")
-    picture = draw_net(caffe_net, rankdir, ext, phase, display_lrm)
+    picture = draw(ext)
     try:
         path.write_bytes(picture)
     except OSError as error:

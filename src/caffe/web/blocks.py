@@ -75,6 +75,8 @@ def title(names: Sequence[str]) -> str:
     shared = os.path.commonprefix(list(names))  # noqa: RUF071 (of characters: they are no paths)
     if len(names) > 1 and not any(name == shared for name in names):
         shared = shared.rstrip("0123456789") if not shared.endswith(("/", "_", "-", ".")) else shared
+    if "/" in shared and shared not in names:
+        shared = shared[: shared.rindex("/")]  # fire2/con(v, cat) is fire2
     shared = shared.rstrip("/_-. ")
     return shared if len(shared) >= 2 and any(c.isdigit() for c in shared) else names[-1]
 
