@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from caffe.blob import Blob
 from caffe.errors import InputError, InputTypeError, UnknownNameError, close_names
@@ -37,6 +38,27 @@ def constructor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int
         raise InputTypeError(f"The phase must be caffe.TRAIN or caffe.TEST; got {phase!r}")
     weights_file = given.get("weights") or None
     return int(phase), int(given.get("level") or 0), given.get("stages"), weights_file
+
+
+def by_name(inputs: Sequence[Any], named: Mapping[str, Any], expected: list[str]) -> dict[str, Any]:
+    """The arguments of a call as name → array; those without a name are the first inputs. Raises InputError."""
+    if len(inputs) > len(expected):
+        raise InputError(
+            f"The net has {len(expected)} input(s) ({', '.join(expected) or 'none'}); got {len(inputs)} values"
+        )
+    twice = set(named) & set(expected[: len(inputs)])
+    if twice:
+        raise InputError(f"The input '{twice.pop()}' was given twice: in its place and by its name")
+    values = {**dict(zip(expected, inputs)), **named}
+    return {name: v.detach().cpu() if isinstance(v, torch.Tensor) else v for name, v in values.items()}
+
+
+def fit(blobs: Mapping[str, Blob], values: Mapping[str, Any]) -> None:
+    """Give input blobs the shapes of what comes into them; a single number fills a blob as it is."""
+    for name, value in values.items():
+        shape = np.shape(value)
+        if name in blobs and shape and shape != tuple(blobs[name].shape):
+            blobs[name].reshape(*shape)
 
 
 def put(

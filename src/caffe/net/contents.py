@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from caffe.blob import Blob, BlobVec
 from caffe.layer import Layer
+from caffe.net.arguments import layer_index
 from caffe.net.graph import Graph, graph_of
 from caffe.net.sharing import Param
 from caffe.net.step import Step
@@ -104,6 +105,25 @@ class Contents:
     def graph(self) -> Graph:
         """The net as a graph of pure functions with parameters and state; see :mod:`caffe.net.graph`."""
         return graph_of(self._wiring)
+
+    def __len__(self) -> int:
+        """How many layers the net has."""
+        return len(self._steps)
+
+    def __bool__(self) -> bool:
+        return True  # as ever: `if net:` asks whether there is one
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the layers, in order."""
+        return (step.name for step in self._steps)
+
+    def __contains__(self, name: object) -> bool:
+        return any(step.name == name for step in self._steps)
+
+    def __getitem__(self, name: str) -> BlobVec:
+        """The parameters of the layer of that name; none of one that has none. Raises UnknownNameError."""
+        index = {step.name: i for i, step in enumerate(self._steps)}
+        return self._steps[layer_index(name, index)].layer.blobs
 
     def summary(self) -> str:
         """A table of layers with output shapes, parameters, multiply-adds and memory."""

@@ -16,7 +16,7 @@ from caffe.blob import Blob
 from caffe.errors import CaffeError, InputError, InputTypeError
 from caffe.layer import Layer
 from caffe.net import batching, build, loss, weights
-from caffe.net.arguments import blob_list, constructor, layer_index, put
+from caffe.net.arguments import blob_list, by_name, constructor, fit, layer_index, put
 from caffe.net.contents import Contents
 from caffe.net.run.executor import Executor
 from caffe.net.run.plan import Plan
@@ -30,7 +30,9 @@ Arrays = dict[str, npt.NDArray[Any]]
 Hook = Callable[[int], Any]
 
 
-@one_at_a_time("forward forward_loss backward _backward forward_all forward_backward_all reshape plan")
+@one_at_a_time(
+    "__call__ forward forward_loss backward _backward forward_all forward_backward_all reshape plan"
+)
 @one_at_a_time("copy_from share_with set_input_arrays save save_hdf5 load_hdf5")
 class Net(Contents):
     """A network: ``Net(network_file, phase, level=0, stages=None, weights=None, dialect=None)``.
@@ -74,6 +76,15 @@ class Net(Contents):
         self._last = allocator.ReturnsMemory()
 
     # Forward and backward
+
+    def __call__(self, *inputs: Any, **named: Any) -> Arrays:
+        """Run the net on these arrays or tensors, in the order of its inputs or by their names; returns its outputs.
+
+        Input blobs, and with them the net, take the values' shapes. Raises what :meth:`forward` raises.
+        """
+        values = by_name(inputs, named, self.inputs)
+        fit(self.blobs, values)
+        return {name: array.copy() for name, array in self.forward(**values).items()}
 
     def forward(
         self,
