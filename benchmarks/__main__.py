@@ -52,7 +52,7 @@ def main(
     if gpu:
         caffe.set_mode_gpu()
     click.echo(machine())
-    results = json.loads(Path(output).read_text()) if output and Path(output).exists() else {}
+    results = json.loads(Path(output).read_text(encoding="utf-8")) if output and Path(output).exists() else {}
     for name in filter(None, nets.split(",")):
         for task in tasks.split(","):
             size = batch or (64 if name == "lenet" else 10)
@@ -64,7 +64,7 @@ def main(
                 "ms": {t.name: t.ms for t in times},
             }
             if output:
-                Path(output).write_text(json.dumps(results, indent=1))
+                Path(output).write_text(json.dumps(results, indent=1), encoding="utf-8")
     if table or picture:
         from benchmarks import report
 
@@ -114,7 +114,7 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
         model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{model}, {os.cpu_count()} cores"
     return (

@@ -121,7 +121,7 @@ def sweep(kind: str, out: Path, names: set[str], seconds: float, most: float) ->
         if name in done or (names and name not in names) or time.monotonic() > end:
             continue
         found = {"name": name, "group": group, **timed(build, seconds)}
-        with out.open("a") as file:
+        with out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(found) + "\n")
         print(name, found.get("dialect", "-"), found.get("error", found.get("failed", "refused")), flush=True)
 

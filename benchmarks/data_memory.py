@@ -97,7 +97,9 @@ def read(text: str, tops: int, batches: int) -> None:
 def memory() -> dict[str, float]:
     """Resident megabytes of this process."""
     fields = dict(
-        line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line
+        line.split(":", 1)
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        if ":" in line
     )
     return {
         kind: int(fields[name].split()[0]) / 1000

@@ -247,7 +247,7 @@ def main() -> None:
             )
             results.append({"workers": count, "gbits": gbits, "compute": compute, "link": link, **found})
     if options.json:
-        Path(options.json).write_text(json.dumps(results, indent=1))
+        Path(options.json).write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -73,15 +73,16 @@ def train(
     )  # fmt: skip
     text = str(source.to_proto()) + str(net)
     prefix = folder / f"{kind}{count}"
-    Path(f"{prefix}_net.prototxt").write_text(text)
+    Path(f"{prefix}_net.prototxt").write_text(text, encoding="utf-8")
     Path(f"{prefix}.prototxt").write_text(
         f'net: "{prefix}_net.prototxt" type: "{kind}" {SETTINGS[kind]} weight_decay: 0.0005 random_seed: {seed}'
-        f' display: 1 max_iter: 50 snapshot_prefix: "{prefix}"'
+        f' display: 1 max_iter: 50 snapshot_prefix: "{prefix}"',
+        encoding="utf-8",
     )
     command = [sys.executable, "-m", "caffe", "train", f"--solver={prefix}.prototxt", f"--procs={count}"]
     environment = os.environ | {"GLOG_minloglevel": "2", "OMP_NUM_THREADS": "1"}
     subprocess.run(command, env=environment, check=True, timeout=600, stderr=subprocess.DEVNULL)
-    rows = map(json.loads, Path(f"{prefix}_metrics.jsonl").read_text().splitlines())
+    rows = map(json.loads, Path(f"{prefix}_metrics.jsonl").read_text(encoding="utf-8").splitlines())
     losses = np.array([row["loss"] for row in rows if row["kind"] == "train"])
     loaded = caffe.Net(f"{prefix}_net.prototxt", f"{prefix}_iter_50.caffemodel", caffe.TRAIN)
     params = loaded.params.items()

@@ -36,7 +36,7 @@ def write_table(results: Results, path: Path) -> None:
         lines.append("")
     machines = sorted({f"{run['machine']}; load {run['load']:.1f}" for run in results.values()})
     lines += ["Measured on: " + "; ".join(machines) + ".", ""]
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join(lines), encoding="utf-8")
 
 
 def _ahead(times: list[Times]) -> str:

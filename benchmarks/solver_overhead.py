@@ -143,7 +143,7 @@ def report(name: str, batch: int, seconds: float, display: int) -> None:
         solver = ours_training_solver(name, batch)
         solver.param.display = display
         solver.add_callback(Metrics(str(Path(folder, name))))
-        with Path(os.devnull).open("w") as sink:
+        with Path(os.devnull).open("w", encoding="utf-8") as sink:
             logs.redirect(lambda line: print(line, file=sink))
             solver.step(2)
             start = time.perf_counter()

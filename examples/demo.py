@@ -124,11 +124,11 @@ def main() -> None:
         old.unlink()
 
     print(prepare_data(mnist))
-    Path("train.prototxt").write_text(lenet("train_lmdb", 64))
-    Path("test.prototxt").write_text(lenet("test_lmdb", 100))
+    Path("train.prototxt").write_text(lenet("train_lmdb", 64), encoding="utf-8")
+    Path("test.prototxt").write_text(lenet("test_lmdb", 100), encoding="utf-8")
     step = max(iterations // 20, 1)
     Path("solver.prototxt").write_text(
-        SOLVER.format(test_iter=100 if mnist else 4, iterations=iterations, snapshot=step)
+        SOLVER.format(test_iter=100 if mnist else 4, iterations=iterations, snapshot=step), encoding="utf-8"
     )
     command("train", "--solver=solver.prototxt")
     weights = f"snapshots/lenet_iter_{iterations}.caffemodel"

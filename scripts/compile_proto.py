@@ -33,7 +33,7 @@ def compile_schema() -> dict[str, bytes]:
         if protoc.main(arguments) != 0:
             raise SystemExit("caffe.proto does not compile")
         files = descriptor_pb2.FileDescriptorSet.FromString(Path(work, "set").read_bytes())
-        types = Path(work, "caffe_pb2.pyi").read_text()
+        types = Path(work, "caffe_pb2.pyi").read_text(encoding="utf-8")
     # protoc leaves types out and writes an enum value called None as a name
     types = re.sub(r"^ *None: .*\n", "", types, flags=re.MULTILINE)
     types = types.replace(", **kwargs)", ", **kwargs: object)")

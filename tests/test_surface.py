@@ -1,9 +1,11 @@
 """The public names, and how light they are."""
 
+import ast
 import inspect
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +31,16 @@ OURS = {"Blob", "BlobSpec", "BlobVec", "TensorLayer", "errors", "register_layer"
 def test_the_public_names():
     assert set(caffe.__all__) == PYCAFFE | OURS
     assert len(caffe.__all__) == len(set(caffe.__all__))
+
+
+def test_type_checkers_see_the_same_names():
+    tree = ast.parse(Path(caffe.__file__).read_text(encoding="utf-8"))
+    (block,) = [n for n in tree.body if isinstance(n, ast.If)]
+    seen = {(n.module, a.name) for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names}
+    named = {(module, name) for module, names in caffe._NAMES.items() for name in names}
+    assert seen == named | {("caffe", name) for name in caffe._MODULES}
+    # under another name than its own a name would be private to a type checker
+    assert all(a.asname == a.name for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names)
 
 
 @pytest.mark.parametrize("name", sorted(PYCAFFE | OURS))

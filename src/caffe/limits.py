@@ -181,7 +181,7 @@ def installed_memory() -> int:
     found = []
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
-            with open(file) as source:
+            with open(file, encoding="utf-8") as source:
                 found.append(int(source.read()))
         except (OSError, ValueError):
             continue

@@ -41,7 +41,7 @@ FLAGS = [
 def test_windows_of_a_list(files, capsys):
     assert main(["windows.csv", "out.csv", "--crop_mode=list", *FLAGS]) == 0
     assert "3 windows of 1 images" in capsys.readouterr().out
-    with open("out.csv", newline="") as file:
+    with open("out.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["filename"] for row in rows] == ["photo.png"] * 3
     assert [float(rows[1][k]) for k in ("ymin", "xmin", "ymax", "xmax")] == [1.5, 11, 9, 20]

@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from caffe import systems
 from caffe.errors import FileAccessError
 from caffe.formats import atomic
 
@@ -79,7 +80,7 @@ def test_on_windows_files_are_flushed_through_handles_for_writing(tmp_path, monk
 
     temporary = tmp_path / "temporary"
     temporary.write_text("new")
-    monkeypatch.setattr(atomic, "WINDOWS", True)
+    monkeypatch.setattr(systems, "WINDOWS", True)
     monkeypatch.setattr(os, "open", windows_open)
     monkeypatch.setattr(os, "fsync", windows_fsync)
     atomic._flush(str(temporary))

@@ -107,7 +107,7 @@ def _run(form: Format, cases: list[bytes], work: Path, out: Path, counts: collec
 def _child(form: Format, cases: list[bytes], first: int, work: Path, writing: int) -> None:
     warnings.simplefilter("ignore")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    addresses = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    addresses = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (addresses + MEMORY, addresses + MEMORY))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     path = work / f"case-{os.getpid()}"

@@ -49,14 +49,14 @@ def test_the_command(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.Ca
     assert main(["convert", str(definition), str(out), f"--weights={weights}", "--dialect=bvlc", "--v1"]) == 0
     said = capsys.readouterr().out
     assert "'relu' (ReLU6)" in said and "'up' (Interp): as Deconvolution" in said and "output 'up'" in said
-    text = Path(f"{out}.prototxt").read_text()
+    text = Path(f"{out}.prototxt").read_text(encoding="utf-8")
     assert text.startswith("# dialect: bvlc\n")
     assert not load("bvlc").check(prototxt.parse_net(text).param)
     wanted = run(caffe.Net(str(definition), str(weights), caffe.TEST))
     for end in ("", "_v1"):
         net = caffe.Net(f"{out}{end}.prototxt", f"{out}{end}.caffemodel", caffe.TEST)
         np.testing.assert_allclose(run(net), wanted, rtol=1e-5, atol=1e-5)
-    assert "layers {" in Path(f"{out}_v1.prototxt").read_text()
+    assert "layers {" in Path(f"{out}_v1.prototxt").read_text(encoding="utf-8")
     assert main(["convert", str(definition), str(out), f"--weights={weights}"]) == 1  # is there already
     assert "is there already" in capsys.readouterr().err
     assert main(["convert", str(definition), str(out), f"--weights={weights}", "--force"]) == 0

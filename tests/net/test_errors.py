@@ -54,7 +54,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def build(text):
-    with open("net.prototxt", "w") as file:
+    with open("net.prototxt", "w", encoding="utf-8") as file:
         file.write(text)
     return caffe.Net("net.prototxt", caffe.TEST)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from caffe import __version__
 from caffe.cli import completion, gflags
 from caffe.cli.commands import COMMANDS, GROUPS, load
 from caffe.errors import close_names
@@ -64,7 +65,7 @@ class Commands(click.Group):
     subcommand_metavar="COMMAND [FLAGS]…",
 )
 @completion.option
-@click.version_option(package_name="caffe-torch", prog_name="caffe")
+@click.version_option(__version__, prog_name="caffe")
 def command() -> None:
     """Caffe on PyTorch: train, test and time nets described in prototxt; make and look into databases.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe import logs
+from caffe import __version__, logs
 from caffe.data.image_files import read_image
 from caffe.errors import InputError, SolverError
 from caffe.finetuning import definition, images, report
@@ -175,7 +175,7 @@ def finish(plan: Plan, best: Path) -> Scores:
         "Time an image takes": f"{1000 * seconds:.1f} ms",
     }
     metrics = {"accuracy": scores.accuracy, "test_images": len(plan.test), "train_images": len(plan.train)}
-    versions = {name: metadata.version(name) for name in ("caffe-torch", "torch", "numpy")}
+    versions = {"caffe-torch": __version__} | {name: metadata.version(name) for name in ("torch", "numpy")}
     model_folder.ModelFolder(
         out, plan.images.classes, how.mean, how.scale, how.rgb, how.resize, metrics, versions
     ).write()

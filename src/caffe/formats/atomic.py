@@ -8,9 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from caffe import systems
 from caffe.errors import FileAccessError
-
-WINDOWS = os.name == "nt"
 
 
 @contextlib.contextmanager
@@ -55,7 +54,7 @@ def _mode_of(path: str) -> int:
 def _flush(path: str | Path) -> None:
     """Have the system write it to the disk. Windows wants a file open for writing, and opens no folders."""
     folder = os.path.isdir(path)
-    if folder and WINDOWS:
+    if folder and systems.WINDOWS:
         return
     handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:

@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from caffe import logs, runtime
+from caffe import logs, runtime, systems
 from caffe.errors import CaffeError, DistributedError, StateError
 from caffe.parallel import definition
 from caffe.parallel.place import Place
@@ -238,7 +238,7 @@ class Group(Workers):
             if (
                 rank not in told
                 and peer["host"] == self._peers[self.rank]["host"]
-                and not _lives(peer["pid"])
+                and not systems.lives(peer["pid"])
             ):
                 found[rank] = "was lost: its process has ended"
         return found
@@ -277,21 +277,6 @@ class Group(Workers):
         found = [torch.empty_like(own) for _ in range(self.count)]
         dist.all_gather(found, own, group=self._control)
         return [json.loads(bytes(t[: int(n)].tolist())) for t, n in zip(found, sizes)]
-
-
-def _lives(pid: int) -> bool:
-    """Whether a process runs; one that has ended but is not fetched by its parent yet does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except (OSError, IndexError):
-        return True
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """Starting workers on this machine, one process each, and seeing them to their end.
 
-A worker never outlives its parent: it holds one end of a pipe whose other end closes with the parent, however that
-ends.
+A worker never outlives its parent: its standard input is a pipe whose other end closes with the parent, however
+that ends. (A standard stream is what every system hands on to a process alike.)
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from caffe import logs
+from caffe import logs, systems
 from caffe.errors import DistributedError
 from caffe.parallel.place import MEETING
 
-_PIPE = "CAFFE_WORKER_PIPE"
+_ENDS_WITH_PARENT = "CAFFE_WORKER_ENDS_WITH_STDIN"
 _FORWARDED = ("SIGINT", "SIGHUP", "SIGTERM")
 _GRACE = 60.0
 """Seconds that workers get to end by themselves (the root writes a snapshot) once one has failed."""
@@ -41,20 +41,20 @@ def run(arguments: Sequence[str], count: int) -> int:
         with _forwarding(workers):
             for rank in range(count):
                 environment = os.environ | {
-                    MEETING: f"file://{folder}/meeting",
+                    MEETING: meeting(folder),
                     "RANK": str(rank),
                     "WORLD_SIZE": str(count),
                     "LOCAL_RANK": str(rank),
                     "LOCAL_WORLD_SIZE": str(count),
-                    _PIPE: str(reading),
+                    _ENDS_WITH_PARENT: "1",
                 }
                 environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
                 workers.append(
                     subprocess.Popen(
                         [sys.executable, "-m", "caffe", *arguments],
                         env=environment,
-                        pass_fds=(reading,),
-                        start_new_session=True,  # a terminal's Ctrl-C comes once, from here
+                        stdin=reading,
+                        **systems.own_signals(),  # a terminal's Ctrl-C comes once, from here
                     )
                 )
             return _see_to_the_end(workers)
@@ -66,6 +66,13 @@ def run(arguments: Sequence[str], count: int) -> int:
         os.close(reading)
         os.close(writing)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def meeting(folder: Path) -> str:
+    """The address of the file that workers of this machine meet at, as torch.distributed reads it."""
+    file = folder / "meeting"
+    # torch takes percent signs back on Windows only
+    return file.as_uri() if systems.WINDOWS else f"file://{file}"
 
 
 def _see_to_the_end(workers: list[subprocess.Popen[bytes]]) -> int:
@@ -104,8 +111,7 @@ def _forwarding(workers: list[subprocess.Popen[bytes]]) -> Iterator[None]:
 
     def forward(number: int, frame: FrameType | None) -> None:
         for worker in workers:
-            if worker.poll() is None:
-                worker.send_signal(number)
+            systems.send(worker, number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -121,13 +127,13 @@ def _forwarding(workers: list[subprocess.Popen[bytes]]) -> Iterator[None]:
 
 def end_with_the_parent() -> None:
     """In a worker: end when the process that started it has ended. Does nothing elsewhere."""
-    pipe = os.environ.pop(_PIPE, "")
-    if not pipe:
+    if not os.environ.pop(_ENDS_WITH_PARENT, ""):
         return
 
     def watch() -> None:
         try:
-            os.read(int(pipe), 1)
+            while os.read(0, 1):
+                pass
         except OSError:
             return
         os._exit(128 + signal.SIGTERM)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from caffe import __version__
 from caffe.errors import CaffeError, DataError, StateError
 from caffe.predict import labels as label_files
 from caffe.predict.preparation import Preparation
@@ -91,9 +92,6 @@ def application(served: Sequence[Served], host: str = "127.0.0.1", token: str = 
 
     models = Models(served)
     limits = models.limits
-    from importlib.metadata import version as version_of
-
-    package = version_of("caffe-torch")
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
@@ -217,7 +215,9 @@ def application(served: Sequence[Served], host: str = "127.0.0.1", token: str = 
         return JSONResponse({"ready": found}, 200 if found else 503)
 
     async def about(request: Request) -> Response:
-        return JSONResponse({"name": "caffe serve", "version": package, "extensions": ["binary_tensor_data"]})
+        return JSONResponse(
+            {"name": "caffe serve", "version": __version__, "extensions": ["binary_tensor_data"]}
+        )
 
     async def listing(request: Request) -> Response:
         return JSONResponse(
@@ -239,10 +239,10 @@ def application(served: Sequence[Served], host: str = "127.0.0.1", token: str = 
         return Response(models.metrics.text(models.pools.values()), media_type="text/plain; version=0.0.4")
 
     async def interface(request: Request) -> Response:
-        return JSONResponse(openapi.document({n: models.metadata(n) for n in models.names()}, package))
+        return JSONResponse(openapi.document({n: models.metadata(n) for n in models.names()}, __version__))
 
     async def reading(request: Request) -> Response:
-        found = openapi.document({n: models.metadata(n) for n in models.names()}, package)
+        found = openapi.document({n: models.metadata(n) for n in models.names()}, __version__)
         return HTMLResponse(openapi.reading_page(found))
 
     async def home(request: Request) -> Response:

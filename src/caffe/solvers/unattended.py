@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caffe import logs
+from caffe import logs, systems
 from caffe.errors import SolverError
 from caffe.solvers.callbacks import Callback, Outputs
 
@@ -28,11 +28,6 @@ def alone(prefix: str) -> Iterator[None]:
 
     The system lets go of it when the process ends, however it ends. Raises SolverError where another run holds it.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
     path = f"{prefix}.lock"
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -40,7 +35,7 @@ def alone(prefix: str) -> Iterator[None]:
         yield
         return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        systems.lock(handle)
         if not os.path.exists(path) or not os.path.samestat(os.stat(path), os.fstat(handle)):
             raise BlockingIOError  # it was another run's, which ended just now
     except BlockingIOError:
@@ -54,11 +49,11 @@ def alone(prefix: str) -> Iterator[None]:
     except OSError as error:  # file systems without locks
         logs.warning(f"{path} cannot be locked ({error.strerror}): see that no second run has this prefix")
     os.ftruncate(handle, 0)
-    os.write(handle, f"process {os.getpid()}, since {time.strftime('%F %T')}".encode())
+    os.write(handle, f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
     try:
         yield
     finally:
-        with suppress(OSError):
+        with suppress(OSError):  # Windows takes no open file away; there the next run finds an unlocked one
             os.unlink(path)
         os.close(handle)
 

@@ -112,7 +112,9 @@ def _hdf5(source: str, tops: list[str], batch: int) -> list[list[int]] | None:
     import h5py
 
     try:
-        first = next(line.strip() for line in Path(source).read_text().splitlines() if line.strip())
+        first = next(
+            line.strip() for line in Path(source).read_text(encoding="utf-8").splitlines() if line.strip()
+        )
         with h5py.File(first, "r") as file:
             return [[batch, *file[top].shape[1:]] for top in tops]
     except (OSError, KeyError, StopIteration, UnicodeDecodeError):

@@ -82,7 +82,7 @@ def test_resumed_run_equals_the_uninterrupted(source: Path, shuffle: bool, taken
 
 def test_files_in_blocks(source: Path) -> None:
     """Blocks smaller than a batch, as in files larger than memory: the same rows, each once an epoch."""
-    files = source.read_text().split()
+    files = source.read_text(encoding="utf-8").split()
     allocate = lambda shape: np.empty(shape, np.float32)  # noqa: E731
     small = Hdf5Batches(files, ["t"], 6, block_bytes=8)
     assert [int(v) for _ in range(2) for v in small.load(small.plan(), allocate)[0]] == list(range(12))
@@ -131,7 +131,7 @@ def test_faults(source: Path, tmp_path: Path) -> None:
     (tmp_path / "0.h5").unlink()
     with pytest.raises(MissingFileError, match=r"0\.h5"):
         Fed(text(source, 2))
-    source.write_text("\n")
+    source.write_text("\n", encoding="utf-8")
     with pytest.raises(DataError, match="at least one HDF5 file"):
         Fed(text(source, 2))
 

@@ -186,7 +186,7 @@ def create(
 
 def _read_note(note: Path) -> object:
     try:
-        return json.loads(note.read_text())
+        return json.loads(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 

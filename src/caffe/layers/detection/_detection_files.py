@@ -21,7 +21,7 @@ def read_name_size_file(file: str) -> list[tuple[str, int, int]]:
     path = Path(file)
     if not path.is_file():
         raise MissingFileError("No such file", file=file, field="name_size_file")
-    words = path.read_text().split()
+    words = path.read_text(encoding="utf-8").split()
     try:
         return [(words[i], int(words[i + 1]), int(words[i + 2])) for i in range(0, len(words), 3)]
     except (IndexError, ValueError):
@@ -135,7 +135,7 @@ def _label_map(file: str) -> dict[int, str]:
         raise MissingFileError("No such file", file=file, field="label_map_file")
     label_map = caffe_pb2.LabelMap()
     try:
-        text_format.Parse(path.read_text(), label_map)
+        text_format.Parse(path.read_text(encoding="utf-8"), label_map)
     except text_format.ParseError as error:
         raise ParseError(f"is no label map: {error}", file=file) from error
     return {item.label: item.name for item in label_map.item}
