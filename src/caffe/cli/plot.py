@@ -3,46 +3,65 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from caffe.cli import gflags, paths
+from caffe.cli import gflags
 
 if TYPE_CHECKING:
-    from caffe.training_log import Row, TrainingLog
+    from caffe.training_log import TrainingLog
 
-_AXES = {"iterations": ("NumIters", "iteration"), "seconds": ("Seconds", "seconds")}
-_COLOURS = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf"]
+_LIVE_SECONDS = 2.0
 
 
 @click.command("plot", cls=gflags.GflagsCommand)
-@click.argument("logs", type=paths.FILE, nargs=-1, required=True)
+@click.argument("logs", nargs=-1, required=True, metavar="RUN…")
 @click.option(
     "--out", default="training.png", show_default=True, help="The picture: PNG, SVG or PDF by its ending."
 )
 @click.option(
-    "--x", type=click.Choice(list(_AXES)), default="iterations", show_default=True, help="Against what."
+    "--x",
+    type=click.Choice(["iterations", "seconds"]),
+    default="iterations",
+    show_default=True,
+    help="Against what.",
+)
+@click.option(
+    "--smooth",
+    type=click.FloatRange(0, 0.999),
+    default=None,
+    help="Weight of the past in smoothed training losses, the raw ones stay behind; 0: none. Long runs get 0.9.",
 )
 @click.option("--log_scale/--nolog_scale", default=False, help="A logarithmic axis for losses.")
-@click.option("--join/--nojoin", default=False, help="LOGS are the pieces of one run that was resumed.")
-def command(logs: tuple[str, ...], out: str, x: str, log_scale: bool, join: bool) -> int:
-    """Draw loss, accuracy and learning rate of LOGS (logs of the original, of this package, or metrics.jsonl).
+@click.option("--dark/--nodark", default=False, help="Light lines on a dark ground.")
+@click.option("--live/--nolive", default=False, help="Draw again while the runs go on, until Ctrl-C.")
+@click.option("--join/--nojoin", default=False, help="The RUNs are the pieces of one run that was resumed.")
+def command(
+    logs: tuple[str, ...],
+    out: str,
+    x: str,
+    smooth: float | None,
+    log_scale: bool,
+    dark: bool,
+    live: bool,
+    join: bool,
+) -> int:
+    """Draw loss, scores and learning rate of RUNs: metrics.jsonl, logs of any Caffe, folders, snapshot prefixes.
 
-    Several are compared, each in a colour; --join draws them as one run.
+    Several are compared, each in a colour, with the best point of each test curve marked.
+
+    \b
+      caffe plot snapshots/ old_caffe.log --out=curves.svg
     """
-    from caffe import training_log
-    from caffe.errors import FileAccessError, MissingPackageError
+    from caffe.cli import _curves
+    from caffe.errors import FileAccessError
 
-    try:
-        import matplotlib
-    except ImportError:
-        raise MissingPackageError.of("matplotlib", "plot", "caffe plot") from None
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    known = plt.figure().canvas.get_supported_filetypes()
+    _curves.require()
+    known = _curves.formats()
     if Path(out).suffix.lstrip(".").lower() not in known:
         raise click.BadParameter(
             f"must end in one of {', '.join(sorted(known))}; got '{out}'", param_hint="--out"
@@ -51,53 +70,45 @@ def command(logs: tuple[str, ...], out: str, x: str, log_scale: bool, join: bool
         raise FileAccessError(
             f"The picture cannot be written: there is no folder '{Path(out).parent}'", file=out
         )
-    runs = {path: training_log.read(path) for path in logs}
-    if join:
-        runs = {logs[0]: training_log.join(list(runs.values()))}
-    has_scores = any(_names(run.test, loss=False) for run in runs.values())
-    figure, axes = plt.subplots(3 if has_scores else 2, 1, sharex=True, figsize=(8, 9 if has_scores else 6))
-    for i, (path, run) in enumerate(runs.items()):
-        prefix = f"{Path(path).stem}: " if len(runs) > 1 else ""
-        _draw(axes, run, _AXES[x][0], prefix, _COLOURS[i % len(_COLOURS)], len(runs) > 1)
-    axes[0].set_ylabel("loss")
-    if log_scale:
-        axes[0].set_yscale("log")
-    if has_scores:
-        axes[1].set_ylabel("test outputs")
-    axes[-1].set_ylabel("learning rate")
-    axes[-1].set_xlabel(_AXES[x][1])
-    for ax in axes:
-        ax.grid(alpha=0.3)
-        if ax.get_legend_handles_labels()[0]:
-            ax.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(out, dpi=110)
+    look = _curves.Look(x, smooth, log_scale, dark)
+    _curves.draw(_runs(logs, join), out, look)
     click.echo(f"Wrote {out}")
+    if live:
+        click.echo("Drawn again as the runs go on; Ctrl-C ends it (caffe watch shows them in a browser)")
+        try:
+            _follow(logs, join, out, look)
+        except KeyboardInterrupt:
+            click.echo("")
     return 0
 
 
-def _names(rows: list[Row], loss: bool) -> list[str]:
-    found = dict.fromkeys(name for row in rows for name in row)
-    return [
-        n for n in found if n not in ("NumIters", "Seconds", "LearningRate") and ("loss" in n.lower()) == loss
-    ]
+def _runs(logs: Sequence[str], join: bool) -> dict[str, TrainingLog]:
+    """Name → run, in order; names that two have get their folders in front."""
+    from caffe import training_log
+    from caffe.web import runs
+
+    found = [run for path in logs for run in runs.find(Path(path))]
+    names = [run.name for run in found]
+    titles = [n if names.count(n) == 1 else f"{run.log.parent}/{n}" for n, run in zip(names, found)]
+    read = [training_log.read(run.log) for run in found]
+    return {titles[0]: training_log.join(read)} if join else dict(zip(titles, read))
 
 
-def _draw(axes: Any, run: TrainingLog, x: str, prefix: str, colour: str, many: bool) -> None:
-    for names, rows, ax, kind, style in (
-        (_names(run.train, True), run.train, axes[0], "train", "-"),
-        (_names(run.test, True), run.test, axes[0], "test", "o--"),
-        (_names(run.test, False), run.test, axes[1], "test", "o-"),
-    ):
-        for k, name in enumerate(names):
-            points = [(row[x], row[name]) for row in rows if name in row]
-            shade = colour if many else _COLOURS[(k + (kind == "test" and ax is axes[0])) % len(_COLOURS)]
-            ax.plot(
-                *zip(*points), style, label=f"{prefix}{kind} {name}", color=shade, markersize=3, linewidth=1.2
-            )
-    rates = [(row[x], row["LearningRate"]) for row in run.train if row["LearningRate"] == row["LearningRate"]]
-    if rates:
-        axes[-1].plot(*zip(*rates), color=colour, label=f"{prefix}lr" if many else None, linewidth=1.2)
+def _follow(logs: Sequence[str], join: bool, out: str, look: object) -> None:
+    from caffe.cli import _curves
+    from caffe.errors import CaffeError
+
+    drawn = ""
+    while True:
+        try:
+            runs = _runs(logs, join)
+            now = repr([(name, len(run.train), len(run.test)) for name, run in runs.items()])
+            if now != drawn:
+                _curves.draw(runs, out, look)  # type: ignore[arg-type]
+                drawn = now
+        except CaffeError:  # a file that is being written: the next look finds it whole
+            pass
+        time.sleep(_LIVE_SECONDS)
 
 
 def main(argv: list[str] | None = None) -> int:
