@@ -55,6 +55,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     "Look": (
         Entry("view", "Show nets, weights, data and runs as a page"),
         Entry("watch", "Show runs of training as a page, live"),
+        Entry("runs", "List runs of training and compare them"),
         Entry("draw", "Draw a net on one sheet, to print or to show"),
         Entry("draw_net", "Draw a net's graph into a picture"),
         Entry("plot", "Plot losses and scores of training runs"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -63,6 +62,13 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.option(
     "--dry_run/--nodry_run", default=False, help="Build everything, print the summary, train nothing."
 )
+@click.option(
+    "--run", default="", help="Keep solver, nets, log, metrics and snapshots in the folder runs/NAME."
+)
+@click.option(
+    "--early_stop", default="", help="A test output: end when it has not become better for a while."
+)
+@click.option("--patience", default=5, show_default=True, help="How many tests --early_stop waits.")
 @click.option("--keep", default=0, help="Keep only so many of the newest snapshots; 0 keeps all.")
 @click.option("--best", default="", help="A test output, such as accuracy: keep PREFIX_best.caffemodel.")
 @click.option(
@@ -85,6 +91,8 @@ def command(**flags: Any) -> int:
         raise click.BadParameter(f"must be 'auto'; got '{flags['resume']}'", param_hint="--resume")
     if flags["keep"] < 0 or flags["watchdog"] < 0:
         raise click.UsageError("--keep and --watchdog must be at least 0.")
+    if flags["patience"] < 1:
+        raise click.BadParameter(f"must be at least 1; got {flags['patience']}", param_hint="--patience")
     if flags["watch"]:
         if not flags["metrics"]:
             raise click.UsageError("--watch shows what --metrics writes: leave --nometrics out.")
@@ -100,6 +108,10 @@ def command(**flags: Any) -> int:
     from caffe.parallel.place import from_environment
 
     place = from_environment()
+    if flags["run"]:
+        if place is not None:
+            raise click.UsageError("--run is for one host: give the solver a snapshot_prefix instead.")
+        _into_folder(flags)
     if place is not None:
         return _work(flags, place)
     count = 1 if flags["dry_run"] else _worker_count(flags)
@@ -112,6 +124,19 @@ def command(**flags: Any) -> int:
         click.echo("Dry run: everything was built, nothing trained.")
         return 0
     return _run(solver, flags)
+
+
+def _into_folder(flags: dict[str, Any]) -> None:
+    """Train from the copy of the solver in the run's folder: a new one, or with --resume the newest."""
+    from caffe.solvers import run_folder
+
+    name = flags.pop("run")
+    folder = run_folder.newest(name) if flags["resume"] else None
+    if folder is None and not flags["dry_run"]:
+        folder = run_folder.begin(name, flags["solver_file"], weights=flags["weights"] or None)
+    if folder is not None:
+        click.echo(f"Run: {folder}", err=True)
+        flags["solver_file"] = str(folder / run_folder.SOLVER)
 
 
 def _worker_count(flags: dict[str, Any]) -> int:
@@ -220,9 +245,11 @@ def _solver(
 
 def _run(solver: Solver, flags: dict[str, Any]) -> int:
     from caffe import runtime
-    from caffe.solvers import unattended
+    from caffe.solvers import run_folder, unattended
 
-    with unattended.alone(solver.param.snapshot_prefix) if runtime.root_solver() else nullcontext():
+    if not runtime.root_solver():
+        return _train(solver, flags)
+    with unattended.alone(solver.param.snapshot_prefix), run_folder.logging(solver.file):
         return _train(solver, flags)
 
 
@@ -230,7 +257,7 @@ def _train(solver: Solver, flags: dict[str, Any]) -> int:
     from caffe import logs, runtime
     from caffe.cli import train_progress
     from caffe.solvers import unattended
-    from caffe.solvers.callbacks import BestSnapshot, Callback
+    from caffe.solvers.callbacks import BestSnapshot, Callback, EarlyStopping
     from caffe.solvers.metrics import Metrics, TensorBoard
     from caffe.solvers.signals import Action, SignalActions
 
@@ -238,6 +265,8 @@ def _train(solver: Solver, flags: dict[str, Any]) -> int:
     prefix = solver.param.snapshot_prefix
     if flags["watchdog"]:
         callbacks.append(unattended.Watchdog(flags["watchdog"]))
+    if flags["early_stop"]:
+        callbacks.append(EarlyStopping(flags["early_stop"], flags["patience"]))
     if runtime.root_solver():
         if flags["keep"]:
             callbacks.append(unattended.KeepSnapshots(flags["keep"]))

@@ -18,7 +18,7 @@ from typing import Any
 from caffe import training_log
 from caffe.errors import CaffeError, DataError, MissingFileError
 from caffe.formats import prototxt
-from caffe.solvers import learning
+from caffe.solvers import learning, run_folder
 
 Json = dict[str, Any]
 _ITERATION = re.compile(r"_iter_(\d+)\.caffemodel(\.h5)?$")
@@ -110,7 +110,9 @@ def find(path: Path) -> list[Run]:
     """The runs of a log, of a metrics file, of a snapshot prefix, or in a folder."""
     if path.is_dir():
         logs = sorted(path.rglob("*_metrics.jsonl"))
-        logs += [p for p in sorted(path.rglob("*")) if p.suffix != ".jsonl" and looks_like_log(p)]
+        told = {p.parent / run_folder.LOG for p in logs if (p.parent / run_folder.STORY).is_file()}
+        others = [p for p in sorted(path.rglob("*")) if p.suffix != ".jsonl" and p not in told]
+        logs += [p for p in others if looks_like_log(p)]
         if not logs:
             raise DataError("There is no metrics.jsonl and no training log in this folder", file=path)
         return [_run(p) for p in logs]
@@ -177,6 +179,9 @@ def _settings_in_log(path: Path) -> Json:
     """The solver's definition that a log begins with."""
     with open(path, encoding="utf-8", errors="replace") as file:
         head = file.read(_HEAD)
+    solver = path.with_name(run_folder.SOLVER)
+    if solver.is_file() and path.with_name(run_folder.STORY).is_file():
+        return settings(solver.read_text(encoding="utf-8", errors="replace"))
     start = head.find("Initializing solver from parameters:")
     if start < 0:
         return {}
