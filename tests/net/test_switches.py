@@ -43,6 +43,7 @@ def test_sampled_sequences(kind: str, phase: int) -> None:
         ("forward", "checkpointing", "backward"),
         ("checkpointing", "forward", "no checkpointing", "backward"),
         ("checkpointing", "forward", "backward", "backward"),
+        ("checkpointing", "forward", "backward", "first part"),
         ("recompute", "forward", "reshape", "backward first part", "read"),
         ("hooks", "recompute", "forward", "backward"),
         ("forward", "hooks", "backward"),

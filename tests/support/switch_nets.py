@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 import caffe
 from caffe import layers as L
+from caffe import runtime
 
 XAVIER = dict(type="xavier")
 UNIFORM = dict(type="uniform", min=-0.5, max=0.5)
@@ -108,10 +111,15 @@ KINDS: dict[str, Callable[[], Any]] = {
 }
 
 
+@cache
+def _definition(kind: str) -> Any:
+    return KINDS[kind]().to_proto()
+
+
 def build(kind: str, phase: int) -> caffe.Net:
     """A net with values in its inputs and statistics."""
     caffe.set_random_seed(3)
-    net = caffe.Net(KINDS[kind](), phase)
+    net = caffe.Net(_definition(kind), phase)
     rng = np.random.default_rng(5)
     for name in net.inputs:
         shape = net.blobs[name].data.shape
@@ -200,11 +208,19 @@ SWITCHES: dict[str, Callable[[caffe.Net], Any]] = {
 }
 """What is done to the net under test alone."""
 
+
+def _gpu() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is none, and that the CPU goes on
+        caffe.set_mode_gpu()
+        runtime.device()
+
+
 GLOBAL: dict[str, Callable[[], None]] = {
     "amp": lambda: caffe.set_amp("bf16"),
     "no amp": lambda: caffe.set_amp(None),
     "cpu": caffe.set_mode_cpu,
-    "gpu": caffe.set_mode_gpu,
+    "gpu": _gpu,
 }
 
 

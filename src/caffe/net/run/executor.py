@@ -99,7 +99,7 @@ class Executor:
         """Run the steps from ``start`` to before ``stop``; the loss stays on the device."""
         plan = self.plan(start, stop, also)
         self.trace.forget(start, stop)
-        if self._frees_diffs:
+        if self._frees_diffs and not plan.mode.checkpointing:
             for step in self._steps:
                 for blob in step.top:
                     blob.diff_memory.renew()
