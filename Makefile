@@ -2,13 +2,17 @@
 # make test   the tests pass
 # make test-clone   they pass in a clean clone of the last commit, too, with nothing beside it
 # make check  formatting, lint, types and the layout of imports
+# make test-types   mypy and pyright find what they should in a user's script
+# make dist   wheel and sdist in dist/, built twice and compared
+# make test-wheel   the tests pass with the wheel of dist/ in a fresh environment
+# make test-lowest  they pass with the oldest versions that the package asks for (PYTHON=python3.10)
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PYTEST_ARGS ?= -n 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-clone check clean
+.PHONY: demo test test-clone test-types test-wheel test-lowest dist check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py --out demo
@@ -25,6 +29,31 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+test-types: $(VENV)/.dev
+	$(PIP) pyright
+	$(BIN)/mypy --strict --config-file= --cache-dir=$(VENV)/mypy tests/types/script.py
+	$(BIN)/pyright --pythonpath $(BIN)/python -p tests/types
+
+# the time of the last commit stands in the archives
+dist: $(VENV)/.venv
+	$(PIP) build
+	rm -rf dist build && export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) && \
+	$(BIN)/python -m build --outdir dist . && $(BIN)/python -m build --outdir build/again . && diff -r dist build/again
+
+test-wheel:
+	rm -rf $(VENV)-wheel && $(PYTHON) -m venv $(VENV)-wheel
+	$(VENV)-wheel/$(notdir $(BIN))/python -m pip install -q -c constraints.txt torch
+	$(VENV)-wheel/$(notdir $(BIN))/python -m pip install -q -c constraints.txt "$$(echo dist/*.whl)[test]"
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && git clone -q . "$$folder/clone" && cd "$$folder/clone" && \
+	rm -r src tests/test_architecture.py tests/docs && CAFFE_TEST_ASSETS= CAFFE_TEST_REQUIRE= OMP_NUM_THREADS=1 \
+	$(CURDIR)/$(VENV)-wheel/$(notdir $(BIN))/python -m pytest $(PYTEST_ARGS)
+
+test-lowest:
+	rm -rf $(VENV)-lowest && $(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/$(notdir $(BIN))/python -m pip install -q uv
+	$(VENV)-lowest/$(notdir $(BIN))/python -m uv pip install -q --python $(VENV)-lowest --resolution lowest-direct -e '.[test]'
+	OMP_NUM_THREADS=1 $(VENV)-lowest/$(notdir $(BIN))/python -m pytest $(PYTEST_ARGS)
 
 $(VENV)/.venv:
 	$(PYTHON) -m venv $(VENV)
@@ -48,4 +77,4 @@ $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-wheel $(VENV)-lowest demo build dist .pytest_cache .mypy_cache .ruff_cache

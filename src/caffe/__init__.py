@@ -66,13 +66,21 @@ _OTHER_MODULES = frozenset(
 __all__ = sorted({"TRAIN", "TEST", "__version__", *_MODULE_OF, *_MODULES} - {*_HOOKS})
 
 if TYPE_CHECKING:  # the same for type checkers; a test compares the two
+    from caffe import _caffe as _caffe
+    from caffe import classifier as classifier
     from caffe import coord_map as coord_map
+    from caffe import detector as detector
+    from caffe import display as display
     from caffe import draw as draw
     from caffe import errors as errors
+    from caffe import export as export
     from caffe import io as io
     from caffe import layers as layers
+    from caffe import legacy as legacy
     from caffe import net_spec as net_spec
     from caffe import proto as proto
+    from caffe import pycaffe as pycaffe
+    from caffe import timer as timer
     from caffe.blob import Blob as Blob
     from caffe.blob import BlobVec as BlobVec
     from caffe.classifier import Classifier as Classifier
@@ -112,19 +120,19 @@ if TYPE_CHECKING:  # the same for type checkers; a test compares the two
     from caffe.tensor_layer import BlobSpec as BlobSpec
     from caffe.tensor_layer import TensorLayer as TensorLayer
     from caffe.timer import Timer as Timer
+else:  # a type checker would take any name for one of the package
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULE_OF:
-        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
-    elif name in _MODULES or name in _OTHER_MODULES:
-        value = importlib.import_module(f"caffe.{name}")
-        if name == "proto":
-            importlib.import_module("caffe.proto.caffe_pb2")
-    else:
-        raise AttributeError(f"module 'caffe' has no attribute {name!r}{_close(name)}")
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name in _MODULE_OF:
+            value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+        elif name in _MODULES or name in _OTHER_MODULES:
+            value = importlib.import_module(f"caffe.{name}")
+            if name == "proto":
+                importlib.import_module("caffe.proto.caffe_pb2")
+        else:
+            raise AttributeError(f"module 'caffe' has no attribute {name!r}{_close(name)}")
+        globals()[name] = value
+        return value
 
 
 def _close(name: str) -> str:
