@@ -6,7 +6,7 @@ A layer class says in ``origin`` which forks it comes from; what is listed here 
 from __future__ import annotations
 
 _TYPES = {
-    "Cascade R-CNN (zhaoweicai/cascade-rcnn)": "BoxOutput DetectionData EvalData",
+    "Cascade R-CNN (zhaoweicai/cascade-rcnn)": "BoxOutput",
     "DeepLab (deeplab-public-ver2)": (
         "AdaptiveBiasChannel BiasChannel DenseCRF DomainTransform ImageSegData MatRead MatWrite "
         "UniqueLabel WindowSegData"

@@ -46,6 +46,23 @@ def windows(folder: Path) -> str:
     )
 
 
+def scenes(folder: Path, of: str) -> str:
+    (folder / "0.png").write_bytes(jpeg(noise(30, 40, 3), ".png"))
+    lines = ["# 0", "0.png", "3", "30", "40", "1", "5 0 0 10 8 25 20", "1", "0 0 9 14"]
+    (folder / "scenes.txt").write_text("\n".join(lines))
+    return f'source: "{folder}/scenes.txt" root_folder: "{folder}/" batch_size: {of}'
+
+
+def detection(folder: Path) -> str:
+    maps = "2 stride: 4 field_w: 12 field_h: 9 output_gt_boxes: true crop_width: 24 crop_height: 20"
+    return f'type: "DetectionData" detection_data_param {{ {scenes(folder, maps)} }}'
+
+
+def evaluation(folder: Path) -> str:
+    sizes = "1 short_size: 32 long_size: 64"
+    return f'type: "EvalData" eval_data_param {{ {scenes(folder, sizes)} }} transform_param {{ mean_value: 100 }}'
+
+
 def output(folder: Path) -> str:
     return f'type: "HDF5Output" hdf5_output_param {{ file_name: "{folder}/out.h5" }}'
 
@@ -61,6 +78,8 @@ def text_files(folder: Path) -> str:
 MEMORY = 'type: "MemoryData" memory_data_param { batch_size: 2 channels: 3 height: 4 width: 5 }'
 
 CASES = [
+    Case("detection_data", detection, tops=3, gradcheck=False),
+    Case("eval_data", evaluation, tops=3, gradcheck=False),
     Case("data", database, tops=2, random=True),
     Case("data_without_labels", database, tops=1, phase="TEST"),
     Case("image_data", images, tops=2, random=True),
