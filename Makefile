@@ -6,13 +6,14 @@
 # make dist   wheel and sdist in dist/, built twice and compared
 # make test-wheel   the tests pass with the wheel of dist/ in a fresh environment
 # make test-lowest  they pass with the oldest versions that the package asks for (PYTHON=python3.10)
+# make docs   the documentation as a site, in site/
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PYTEST_ARGS ?= -n 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-clone test-types test-wheel test-lowest dist check clean
+.PHONY: demo test test-clone test-types test-wheel test-lowest dist docs check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py --out demo
@@ -55,6 +56,9 @@ test-lowest:
 	$(VENV)-lowest/$(notdir $(BIN))/python -m uv pip install -q --python $(VENV)-lowest --resolution lowest-direct -e '.[test]'
 	OMP_NUM_THREADS=1 $(VENV)-lowest/$(notdir $(BIN))/python -m pytest $(PYTEST_ARGS)
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
 $(VENV)/.venv:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
@@ -76,5 +80,9 @@ $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 	$(PIP) -e '.[dev]'
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.torch pyproject.toml
+	$(PIP) -e '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-wheel $(VENV)-lowest demo build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-wheel $(VENV)-lowest demo site build dist .pytest_cache .mypy_cache .ruff_cache
