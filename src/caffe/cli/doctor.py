@@ -13,9 +13,14 @@ from caffe.errors import MissingFileError
 
 
 @click.command("doctor", cls=gflags.GflagsCommand)
-@click.argument("files", nargs=-1, required=True)
-def command(files: tuple[str, ...]) -> int:
-    """Look through FILES (.py scripts, net and solver prototxts) without running them.
+@click.argument("files", nargs=-1)
+@click.option(
+    "--install",
+    is_flag=True,
+    help="Say what is installed (versions, devices, compiler, extras), and whether another caffe is in the way.",
+)
+def command(files: tuple[str, ...], install: bool) -> int:
+    """Look through FILES (.py scripts, net and solver prototxts) without running them; or at what is installed.
 
     Prints problems (Python 2, names and parameters that do not exist, unknown layers, missing files) and
     notes, each with its line and the fix. The exit status is 1 if there are problems.
@@ -23,7 +28,9 @@ def command(files: tuple[str, ...]) -> int:
     from caffe.doctor import definitions, scripts
     from caffe.doctor.finding import PROBLEM
 
-    problems = 0
+    if not files and not install:
+        raise click.UsageError("Give files to look through, or --install")
+    problems = _look_at_installation() if install else 0
     for name in files:
         path = Path(name)
         if not path.is_file():
@@ -37,6 +44,24 @@ def command(files: tuple[str, ...]) -> int:
             f"{name}: {f'{count} problem' + 's' * (count > 1) if count else 'nothing stands in the way'}"
         )
     return 1 if problems else 0
+
+
+def _look_at_installation() -> int:
+    """Print what is installed; returns how many problems there are."""
+    from caffe.doctor import installation
+    from caffe.doctor.finding import PROBLEM
+
+    told = installation.facts()
+    width = max(map(len, told))
+    for name, what in told.items():
+        click.echo(f"{name:{width}}  {what}")
+    found = installation.check(Path.cwd())
+    for finding in found:
+        click.echo(str(finding))
+    problems = sum(f.kind == PROBLEM for f in found)
+    if not problems:
+        click.echo("The installation is whole, and 'import caffe' means this package here")
+    return problems
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -59,7 +59,9 @@ def library() -> ctypes.CDLL | None:
 def source() -> str:
     """All of the C++, with the matrices of Winograd's algorithm."""
     filters = [_filter(size) for size in transforms.SIZES]
-    return "".join([*filters, *((Path(__file__).parent / name).read_text() for name in _SOURCES)])
+    return "".join(
+        [*filters, *((Path(__file__).parent / name).read_text(encoding="utf-8") for name in _SOURCES)]
+    )
 
 
 def declared(found: ctypes.CDLL) -> ctypes.CDLL:

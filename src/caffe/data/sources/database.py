@@ -162,7 +162,7 @@ def create(
         shutil.rmtree(partial, ignore_errors=True)
     try:
         if resume is not None:
-            note.write_text(json.dumps(resume))
+            note.write_text(json.dumps(resume), encoding="utf-8")
         writer = open_writer(partial, backend)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)

@@ -45,7 +45,7 @@ class ImageOutput(Layer):
     def _write(self, name: str, lines: Iterable[str]) -> None:
         limits.check_output(self.folder / name)
         try:
-            (self.folder / name).write_text("".join(f"{line}\n" for line in lines))
+            (self.folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         except OSError as error:
             raise FileAccessError(
                 f"cannot be written: {error}",

@@ -94,7 +94,7 @@ class DetectionFiles:
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in self._files().items():
                 limits.check_output(folder / name)
-                (folder / name).write_text(text)
+                (folder / name).write_text(text, encoding="utf-8")
         except OSError as error:
             raise FileAccessError(f"cannot write detections: {error}", file=folder) from error
         self.rows = []
