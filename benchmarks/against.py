@@ -5,8 +5,8 @@
 OTHER is a checkout of another commit (``git worktree add OTHER COMMIT``). Tasks: ``build`` (caffe.Net of a
 NetParameter), ``inference`` (set_inference), ``forward`` (all blobs kept), ``training`` (an iteration of the solver),
 ``compiled``, and ``memory``: the largest resident size of a process of its own that forwards, with all blobs and in
-inference mode. Turns are short and many: the median over rounds of the ratio of both, and the ratio of the shortest
-turns, are what a busy machine leaves comparable.
+inference mode. What is compared is processor time, of all threads, so that others who use the machine count less; turns
+are short and many, and of both the shortest turn's ratio and the median over rounds of the turns' ratio are shown.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Worker:
         self.turn()
 
     def turn(self) -> float:
-        """Milliseconds of a step, in one turn."""
+        """Milliseconds of processor time of a step, in one turn."""
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("no pipes")
         self._process.stdin.write("\n")
@@ -80,13 +80,13 @@ def work(task: str, name: str, batch: int) -> None:
     for _ in sys.stdin:
         step()  # not counted: warms what the other process has cooled
         if not repeats:
-            start = time.perf_counter()
+            start = time.process_time()
             step()
-            repeats = max(1, round(LEAST_SECONDS / (time.perf_counter() - start)))
-        start = time.perf_counter()
+            repeats = max(1, round(LEAST_SECONDS / max(time.process_time() - start, 1e-6)))
+        start = time.process_time()
         for _ in range(repeats):
             step()
-        print((time.perf_counter() - start) * 1e3 / repeats, flush=True)
+        print((time.process_time() - start) * 1e3 / repeats, flush=True)
 
 
 def compare(other: Path, task: str, name: str, batch: int, rounds: int) -> None:

@@ -134,6 +134,16 @@ def test_no_circles_in_the_net_and_the_solvers():
     assert not left
 
 
+def test_what_runs_a_net_knows_no_rewrite():
+    """Rewrites are made of what runs; which there are, and in which order, the net alone says."""
+    for path in (SOURCE / "net" / "run").glob("*.py"):
+        assert not [
+            m for m in imported_modules(path) if m.startswith(("caffe.net.rewrites", "caffe.net.net"))
+        ]
+    users = {p.name for p in MODULES if "caffe.net.rewrites.order" in imported_modules(p)}
+    assert users == {"net.py"}
+
+
 def test_no_assert_in_the_package():
     found = [
         f"{p.relative_to(SOURCE)}:{node.lineno}"

@@ -12,7 +12,7 @@ import torch
 import caffe
 from caffe import layers as L
 from caffe.kernels import native
-from caffe.net import fusing
+from caffe.net.rewrites.compiling import fusing
 
 
 def build() -> caffe.Net:

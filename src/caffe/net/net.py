@@ -18,6 +18,7 @@ from caffe.layer import Layer
 from caffe.net import batching, build, loss, weights
 from caffe.net.arguments import blob_list, by_name, constructor, fit, layer_index, put
 from caffe.net.contents import Contents
+from caffe.net.rewrites.order import REWRITES
 from caffe.net.run.executor import Executor
 from caffe.net.run.plan import Plan
 from caffe.net.step import Step
@@ -70,7 +71,7 @@ class Net(Contents):
         self.blobs: OrderedDict[str, Blob] = OrderedDict(wiring.blobs)
         self.inputs: list[str] = list(wiring.inputs)
         self.outputs: list[str] = list(wiring.outputs)
-        self._executor = Executor(wiring, self.name, self.hooks, self.turn)
+        self._executor = Executor(wiring, self.name, self.hooks, self.turn, REWRITES)
         self._compiles: bool | None = None  # as the user said for this net
         self._index = {s.name: i for i, s in reversed(list(enumerate(self._steps)))}
         self._last = allocator.ReturnsMemory()

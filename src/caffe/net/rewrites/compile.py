@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from caffe.net.run.compiled import Compiled
+from caffe.net.rewrites.compiling.compiled import Compiled
 from caffe.net.run.mode import Mode
 from caffe.net.run.plan import Part, ops_of
 from caffe.net.wiring import Wiring
 
 
 class Compile:
-    """See :mod:`caffe.net.run.compiled`."""
+    """See :mod:`caffe.net.rewrites.compiling.compiled`."""
 
     name = "compile"
 

@@ -13,11 +13,10 @@ from caffe.errors import StateError
 from caffe.net import footprint, loss
 from caffe.net.failures import explained
 from caffe.net.loss import Loss
-from caffe.net.rewrites.order import REWRITES
 from caffe.net.run import plan
 from caffe.net.run.mode import Mode
 from caffe.net.run.op import Op, plain
-from caffe.net.run.plan import Plan
+from caffe.net.run.plan import Plan, Rewrite
 from caffe.net.run.trace import Entry, Segment, Trace, begin
 from caffe.net.step import Step
 from caffe.net.turns import Turn
@@ -31,15 +30,21 @@ _STOPPED_FIX = "Let a forward pass reach its layer"
 
 
 class Executor:
-    """Runs a net's steps. ``hooks`` has four lists of functions of a step's place; ``turn`` keeps threads apart."""
+    """Runs a net's steps by plans that ``rewrites`` change.
 
-    def __init__(self, wiring: Wiring, name: str, hooks: Hooks, turn: Turn) -> None:
+    ``hooks`` has four lists of functions of a step's place; ``turn`` keeps threads apart.
+    """
+
+    def __init__(
+        self, wiring: Wiring, name: str, hooks: Hooks, turn: Turn, rewrites: Sequence[Rewrite]
+    ) -> None:
         self.name = name
         self.trace = Trace(len(wiring.steps))
         self._wiring = wiring
         self._steps = wiring.steps
         self._hooks = hooks
         self._turn = turn
+        self._rewrites = rewrites
         self._mode = Mode()
         self._plans: dict[object, Plan] = {}
         self._loss_scale = 1.0
@@ -81,7 +86,7 @@ class Executor:
         )
         if mode.whole:
             self.check_memory()
-        return plan.make(self._wiring, mode, start, stop, REWRITES)
+        return plan.make(self._wiring, mode, start, stop, self._rewrites)
 
     def check_memory(self) -> None:
         """Raise NetError where memory cannot hold the blobs and parameters of a forward that keeps them all."""

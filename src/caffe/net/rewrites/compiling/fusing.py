@@ -22,7 +22,17 @@ from caffe.layers.activation.relu import ReLU
 from caffe.layers.normalization.lrn import LRN
 from caffe.layers.utility.concat import Concat
 from caffe.layers.vision.convolution import Convolution
-from caffe.net.fused import Branch, Chained, Folded, Fused, Joined, Link, Normalized, OfImage, Separable
+from caffe.net.rewrites.compiling.fused import (
+    Branch,
+    Chained,
+    Folded,
+    Fused,
+    Joined,
+    Link,
+    Normalized,
+    OfImage,
+    Separable,
+)
 from caffe.net.rewrites.norm_into_convolution import goes_into, takes_more
 from caffe.net.step import Step
 

@@ -18,9 +18,9 @@ from caffe import logs, runtime
 from caffe.blob import Blob
 from caffe.kernels.image import MOST_CHANNELS
 from caffe.memory import Memory
-from caffe.net import fusing
-from caffe.net.fused import Fused
 from caffe.net.loss import Loss, total
+from caffe.net.rewrites.compiling import fusing
+from caffe.net.rewrites.compiling.fused import Fused
 from caffe.net.run import liveness
 from caffe.net.run.op import Op, Values
 from caffe.net.run.plan import Runner
