@@ -60,6 +60,17 @@ def test_a_lock_ends_with_its_process(folder):
         pass
 
 
+def test_what_a_killed_run_left_half_written_goes(folder):
+    for name in (
+        ".snap_iter_3.caffemodel.x1.tmp",
+        ".snap_best.caffemodel.x.tmp",
+        ".snapper_iter_3.solverstate.x.tmp",
+    ):
+        (folder / name).write_bytes(b"half")
+    with unattended.alone("snap"):
+        assert names(folder, ".tmp") == [".snap_best.caffemodel.x.tmp", ".snapper_iter_3.solverstate.x.tmp"]
+
+
 def test_the_watchdog_says_where_it_stands(folder):
     program = """
 import time, caffe

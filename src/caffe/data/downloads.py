@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import os
 import shutil
 import tarfile
 import urllib.error
+import urllib.parse
 import urllib.request
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from caffe.errors import CorruptDataError, FileAccessError, InputError, MissingFileError, close_names
 
 _PIECE = 1 << 20
 _TIMEOUT = 30
+_LARGEST = 16 << 30
+"""Bytes of a file: an answer without end must not fill the disk."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,8 @@ def _from_readme(folder: Path) -> Collection:
     if missing:
         raise InputError(f"The head of '{folder / 'readme.md'}' must name {', '.join(missing)}")
     name = Path(fields["caffemodel"]).name
+    if name in ("", "..") or "\0" in name:
+        raise InputError(f"The head of '{folder / 'readme.md'}' must name a file; got {name!r}")
     return Collection(str(folder), (Remote(name, (fields["caffemodel_url"],), "sha1:" + fields["sha1"]),))
 
 
@@ -228,12 +235,39 @@ def _fetch(remote: Remote, place: Path, mirrors: Sequence[str], progress: Progre
         except CorruptDataError as error:
             part.unlink(missing_ok=True)
             reasons.append(f"{url}: {error.message}")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reasons.append(f"{url}: {getattr(error, 'reason', error)}")
     raise FileAccessError(
         f"{remote.name} could not be downloaded:\n  " + "\n  ".join(reasons),
         fix=f"Bring the file yourself and say --from FOLDER, or name another --mirror for {remote.name}",
     )
+
+
+class _StaysSafe(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect from https to anything else."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        schemes = [urllib.parse.urlsplit(url).scheme.lower() for url in (req.full_url, newurl)]
+        if schemes[1] not in ("http", "https") or schemes == ["https", "http"]:
+            raise OSError(f"it leads from {schemes[0]} to {newurl[:200]!r}, which is not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opened(request: urllib.request.Request) -> http.client.HTTPResponse:
+    """An answer by http or https. Raises OSError, ValueError for other addresses (file:, ftp:, data:)."""
+    scheme = urllib.parse.urlsplit(request.full_url).scheme.lower()
+    if scheme not in ("http", "https"):
+        raise ValueError(f"must be an address of http or https; got {scheme!r}")
+    answer: http.client.HTTPResponse = urllib.request.build_opener(_StaysSafe).open(request, timeout=_TIMEOUT)
+    return answer
 
 
 def _get(url: str, part: Path, name: str, progress: Progress | None) -> None:
@@ -242,7 +276,7 @@ def _get(url: str, part: Path, name: str, progress: Progress | None) -> None:
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
-        answer = urllib.request.urlopen(request, timeout=_TIMEOUT)
+        answer = _opened(request)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # nothing is missing
             return
@@ -256,6 +290,8 @@ def _get(url: str, part: Path, name: str, progress: Progress | None) -> None:
         with open(part, "ab" if resumed else "wb") as file:
             while piece := answer.read(_PIECE):
                 file.write(piece)
+                if file.tell() > _LARGEST:
+                    raise CorruptDataError(f"it has more than {_LARGEST >> 30} GiB")
                 if progress is not None:
                     progress(name, len(piece), total)
     size = part.stat().st_size

@@ -8,21 +8,27 @@ downloaded from DIGITS (a folder, or its .tar.gz) holds ``deploy.prototxt``, sna
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import tarfile
 import tempfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from caffe.errors import DataError, MissingFileError
-from caffe.formats import atomic, binaryproto
+from caffe.formats import atomic, binaryproto, files
 
 FORMAT = 1
 NAME = "model.json"
 _ARCHIVES = (".tar.gz", ".tgz")
 _MOST_UNPACKED = 4 << 30  # bytes
+_MOST_MEMBERS = 10_000
+_LARGEST_SIDE = 1 << 14  # pixels
+_LARGEST_PIECE = 1 << 26  # bytes
+_LARGEST_DESCRIPTION = 16 << 20  # bytes; a thousand labels are 30 kB
 _unpacked: dict[Path, tempfile.TemporaryDirectory[str]] = {}
 
 
@@ -107,7 +113,7 @@ def net_and_weights(net: str, weights: str = "") -> tuple[str, str]:
 def _described(folder: Path) -> ModelFolder:
     file = folder / NAME
     try:
-        described = json.loads(file.read_text(encoding="utf-8"))
+        described = json.loads(files.read_bytes(file, _LARGEST_DESCRIPTION, kind=DataError))
         how = described["preprocessing"]
         found = ModelFolder(
             folder,
@@ -120,8 +126,23 @@ def _described(folder: Path) -> ModelFolder:
             dict(described.get("versions", {})),
         )
         number = described.get("format")
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise DataError(f"is no description of a model: {type(error).__name__}: {error}", file=file) from None
+    if not all(0 <= size <= _LARGEST_SIDE for size in found.resize):
+        raise DataError(
+            f"must be two sizes of at most {_LARGEST_SIDE}; got {list(found.resize)}",
+            file=file,
+            field="preprocessing.resize",
+        )
     if number != FORMAT:
         raise DataError(f"must be {FORMAT}; got {number!r}", file=file, field="format")
     return found
@@ -138,11 +159,13 @@ def _published(folder: Path) -> ModelFolder:
         )
     found = ModelFolder(folder, [], weights_name=snapshots[-1].name)
     if found.labels_file.is_file():
-        text = found.labels_file.read_text(encoding="utf-8", errors="replace")
+        text = files.read_bytes(found.labels_file, kind=DataError).decode("utf-8", "replace")
         found.labels = [line for line in text.splitlines() if line.strip()]
     mean = folder / "mean.binaryproto"
     if mean.is_file():
         image = binaryproto.read_blob(mean)
+        if image.ndim < 2 or not image.size:
+            raise DataError(f"must hold an image; got shape {list(image.shape)}", file=mean)
         found.mean = tuple(float(value) for value in image.reshape(-1, *image.shape[-2:]).mean(axis=(1, 2)))
         found.resize = (int(image.shape[-2]), int(image.shape[-1]))
     return found
@@ -157,6 +180,17 @@ def _is_archive(path: Path) -> bool:
     return path.name.lower().endswith(_ARCHIVES) and path.is_file()
 
 
+class _Bounded(gzip.GzipFile):
+    """What a gzip file holds, up to a limit; nothing that a header claims is read in one piece of any size."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= _LARGEST_PIECE:
+            raise ValueError(f"a header claims {size} bytes")
+        if self.tell() > _MOST_UNPACKED:
+            raise ValueError(f"it holds more than {_MOST_UNPACKED >> 30} GiB")
+        return super().read(size)
+
+
 def _unpack(archive: Path) -> Path:
     """The folder that an archive's plain files are in, without the folders of their names."""
     place = archive.resolve()
@@ -165,19 +199,21 @@ def _unpack(archive: Path) -> Path:
     folder = tempfile.TemporaryDirectory(prefix="caffe-model-")
     left = _MOST_UNPACKED
     try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
+        with _Bounded(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            for count, member in enumerate(tar):
+                if count >= _MOST_MEMBERS:
+                    raise ValueError(f"it holds more than {_MOST_MEMBERS} entries")
                 name = Path(member.name).name
                 content = tar.extractfile(member) if member.isfile() and name else None
                 if content is None:
                     continue
                 left -= member.size
                 if left < 0:
-                    raise DataError(f"holds more than {_MOST_UNPACKED >> 30} GiB", file=archive)
+                    raise ValueError(f"it holds more than {_MOST_UNPACKED >> 30} GiB")
                 with (Path(folder.name) / name).open("wb") as file:
                     while piece := content.read(1 << 20):
                         file.write(piece)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, RecursionError) as error:
         folder.cleanup()
         raise DataError(f"is no .tar.gz of a model that can be read: {error}", file=archive) from None
     _unpacked[place] = folder

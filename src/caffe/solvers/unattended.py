@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import glob
 import os
 import re
 import sys
@@ -26,7 +27,8 @@ _ENDINGS = (".caffemodel", ".caffemodel.h5", ".solverstate", ".solverstate.h5", 
 def alone(prefix: str) -> Iterator[None]:
     """Hold ``PREFIX.lock``, so that no second run writes snapshots of this prefix.
 
-    The system lets go of it when the process ends, however it ends. Raises SolverError where another run holds it.
+    The system lets go of it when the process ends, however it ends. Half-written files that a killed run of this
+    prefix left are taken away. Raises SolverError where another run holds it.
     """
     path = f"{prefix}.lock"
     try:
@@ -48,6 +50,10 @@ def alone(prefix: str) -> Iterator[None]:
         ) from None
     except OSError as error:  # file systems without locks
         logs.warning(f"{path} cannot be locked ({error.strerror}): see that no second run has this prefix")
+    else:
+        for part in Path(prefix).parent.glob(f".{glob.escape(Path(prefix).name)}_iter_*.tmp"):
+            with suppress(OSError):
+                part.unlink()
     os.ftruncate(handle, 0)
     os.write(handle, f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
     try:
