@@ -19,7 +19,7 @@ from caffe.data.image_files import read_list
 from caffe.data.sources.database import create, open_database
 from caffe.data.sources.window import read_windows
 from caffe.data.transform import decode
-from caffe.formats import binaryproto, datum, hdf5, idx, prototxt
+from caffe.formats import binaryproto, datum, hdf5, idx, model_folder, prototxt
 from caffe.formats.lmdb_pages import LmdbFile
 from caffe.proto import caffe_pb2
 from caffe.solvers import metrics, snapshot
@@ -181,6 +181,104 @@ def _read_leveldb(path: Path) -> Any:
         return sum(len(value) for _, value in open_database(str(folder), "leveldb").items())
 
 
+LAYER = """layer {{ name: "d" type: "Data" top: "x" top: "t" data_param {{ source: "{source}" backend: {backend}
+  batch_size: 7 }} }}
+"""
+
+
+def _large_database(backend: str) -> Callable[[Path], list[bytes]]:
+    """A database of several pages or blocks: its file of data."""
+
+    def seeds(folder: Path) -> list[bytes]:
+        _write_many(folder / backend, backend)
+        return [
+            max(
+                (p.read_bytes() for p in (folder / backend).iterdir()),
+                key=lambda data: len(data.rstrip(b"\0")),
+            )
+        ]
+
+    return seeds
+
+
+def _write_many(folder: Path, backend: str) -> None:
+    pixels = datum.Datum(3, 4, 5, bytes(range(60)), label=3).serialize()
+    with create(str(folder), backend) as out:
+        for i in range(300):
+            out.put(b"%08d" % i, pixels)
+
+
+def _forward_of(backend: str) -> Callable[[Path], Any]:
+    """Three batches of a net from a database, one of whose files is the case."""
+
+    def read(path: Path) -> Any:
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name) / "db"
+            _write_many(folder, backend)
+            largest = max(
+                (p for p in folder.iterdir() if p.name != "lock.mdb"),
+                key=lambda p: len(p.read_bytes().rstrip(b"\0")),
+            )
+            largest.write_bytes(path.read_bytes())
+            net = caffe.Net(
+                prototxt.parse_net(LAYER.format(source=folder, backend=backend.upper())), caffe.TEST
+            )
+            try:
+                return [net.forward() for _ in range(3)]
+            finally:
+                net.close()
+
+    return read
+
+
+def _archive(folder: Path) -> list[bytes]:
+    import io
+    import tarfile
+
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        files = {"job/deploy.prototxt": NET.encode(), "job/s_iter_3.caffemodel": b"", "labels.txt": b"a\nb\n"}
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    import gzip
+
+    return [packed.getvalue(), gzip.decompress(packed.getvalue())]
+
+
+def _read_archive(path: Path) -> Any:
+    """As it is, and, where it is no gzip, as what one holds: most changes to compressed bytes hit the checksum only."""
+    import gzip
+
+    place = path.with_name(path.name + ".tar.gz")
+    data = path.read_bytes()
+    place.write_bytes(data if data[:2] == b"\x1f\x8b" else gzip.compress(data, 1))
+    try:
+        return model_folder.read(place)
+    finally:
+        model_folder._unpacked.clear()
+        place.unlink()
+
+
+def _description(folder: Path) -> list[bytes]:
+    how = {"mean": [1, 2, 3], "scale": 0.5, "channels": "RGB", "resize": [8, 9]}
+    return [json.dumps({"format": 1, "preprocessing": how, "classes": ["a", "b"], "metrics": {}}).encode()]
+
+
+def _read_description(path: Path) -> Any:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "deploy.prototxt").write_bytes(NET.encode())
+        (folder / "weights.caffemodel").write_bytes(b"")
+        (folder / "model.json").write_bytes(path.read_bytes())
+        return model_folder.read(folder)
+
+
 def _images(folder: Path) -> list[bytes]:
     image = np.arange(12 * 11 * 3, dtype=np.uint8).reshape(12, 11, 3)
     deep = image.astype(np.uint16) * 200
@@ -229,6 +327,9 @@ FORMATS = [
     Format("log", "text", _of_text(LOG), training_log.read),
     Format("metrics", "json", _of_text(ROWS), metrics.read),
     Format("metrics as a log", "json", _of_text(ROWS), training_log.read),
+    Format("lmdb layer", "bytes", _large_database("lmdb"), _forward_of("lmdb")),
+    Format("model archive", "bytes", _archive, _read_archive),
+    Format("model.json", "json", _description, _read_description),
     Format("idx", "bytes", _idx, lambda path: idx.read_idx(path, 3)),
 ]
 try:
@@ -237,3 +338,4 @@ except ImportError:
     print("leveldb is left out: the package 'plyvel' is not installed", file=sys.stderr)
 else:
     FORMATS.append(Format("leveldb", "bytes", _database("leveldb"), _read_leveldb))
+    FORMATS.append(Format("leveldb layer", "bytes", _large_database("leveldb"), _forward_of("leveldb")))
