@@ -180,3 +180,18 @@ def test_detectors_extensions_need_no_compiler(folder):
     assert done.stdout == "[1, 2] [[0.5, 0.0]]\n"
     assert "'anything' is in a Cython extension that is not built" in done.stderr
     assert "python setup.py build_ext --inplace" in done.stderr
+
+
+def test_paths_into_a_checkout_that_is_not_there(folder, monkeypatch):
+    for name in ("models/some", "data/ilsvrc12"):
+        (folder / "root" / name).mkdir(parents=True)
+    (folder / "root/models/some/deploy.prototxt").write_text(NET)
+    monkeypatch.setenv("CAFFE_ROOT", str(folder / "root"))
+    (folder / "paths.py").write_text(
+        "import os, caffe\npath = '../caffe-ssd/models/some/'\n"
+        "print caffe.Net(path + 'deploy.prototxt', caffe.TEST).blobs.keys()\n"
+        "print 'see caffe/models/x for more', '/own/models/y', os.path.relpath('~/caffe/data/ilsvrc12')\n"
+    )
+    done = caffe("run", "paths.py")
+    assert done.stdout == "['data', 'twice']\nsee caffe/models/x for more /own/models/y root/data/ilsvrc12\n"
+    assert done.stderr.count("is no Caffe checkout") == 2

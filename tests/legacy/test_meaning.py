@@ -117,6 +117,11 @@ CASES = {
         "['n01 a, b', 'n02 c'] ['n02 c']",
     ),
     "cmp tells Python 2": ("def order(a, b):\n    return cmp(a, b)\nprint order(1, 2)", "-1"),
+    "temporary files": (
+        "import tempfile\nwith tempfile.NamedTemporaryFile(delete=True) as f:\n    f.write('text')\n    f.write(b'!')\n    f.flush()\n"
+        "    print open(f.name).read()",
+        "text!",
+    ),
     "yaml": ("import yaml\nprint yaml.load('a: 1')", "{'a': 1}"),
     "string.maketrans": ("import string\nprint 'abc'.translate(string.maketrans('a', 'b'))", "bbc"),
     "os.getcwdu": ("import os\nprint os.getcwdu() == os.getcwd()", "True"),

@@ -332,3 +332,15 @@ def test_published_weights_load(tmp_path: Path) -> None:
                 blob.data[...] = np.nan
         net.copy_from(str(assets("models", model) / "weights.caffemodel"))
         assert all(np.isfinite(b.data).all() for blobs in net.params.values() for b in blobs)
+
+
+def test_the_notebooks_solver_stands_where_the_tutorial_reads_it(tmp_path):
+    from caffe.models.root import lay_out
+
+    lay_out(tmp_path, offline=True)
+    solver = prototxt.read_solver(tmp_path / "examples/mnist/lenet_auto_solver.prototxt")
+    assert (solver.train_net, list(solver.test_net)) == (
+        "mnist/lenet_auto_train.prototxt",
+        ["mnist/lenet_auto_test.prototxt"],
+    )
+    assert (solver.lr_policy, solver.max_iter, solver.net) == ("inv", 10000, "")

@@ -94,3 +94,10 @@ def keyed(of: Any) -> Any:
 
 def _is_lmdb(of: Any) -> bool:
     return type(of).__name__ in ("Transaction", "Cursor") and hasattr(of, "put") and hasattr(of, "delete")
+
+
+def temporary(file: Any) -> Any:
+    """A temporary file that takes text, too."""
+    write = file.file.write
+    file.write = lambda data: write(data.encode() if isinstance(data, str) else data)
+    return file

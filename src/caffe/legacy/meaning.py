@@ -8,7 +8,7 @@ from pathlib import Path
 from caffe.legacy.arithmetic import Arithmetic
 from caffe.legacy.edits import Edits
 from caffe.legacy.renewal import OLD
-from caffe.legacy.roots import is_checkout
+from caffe.legacy.roots import is_checkout, is_within_checkout
 
 NAMES = {
     "xrange": "range", "raw_input": "input", "unicode": "str", "basestring": "str", "unichr": "chr", "long": "int",
@@ -73,6 +73,16 @@ class _Meaning(Arithmetic):
             return
         self._wrap(value, f"{OLD}.root(", ")", "the folder may be no checkout")
 
+    def _on_Constant(self, node: ast.Constant) -> None:
+        if not isinstance(node.value, str) or not is_within_checkout(node.value):
+            return
+        parent = self.parent.get(node)
+        begins = not (isinstance(parent, ast.BinOp) and parent.right is node) and "%" not in node.value
+        if begins and not isinstance(parent, (ast.Expr, ast.JoinedStr, ast.FormattedValue)):
+            bases = (Path(), *([self.folder] if self.folder else []))
+            if not any((base / node.value).exists() for base in bases):
+                self._wrap(node, f"{OLD}.place(", ")", "the checkout may not be there")
+
     # Calls
 
     def _on_Call(self, node: ast.Call) -> None:
@@ -124,6 +134,10 @@ class _Meaning(Arithmetic):
             more = ", " if node.args or node.keywords else ""
             self._wrap(node, f"{OLD}.{name}(", "", "text is text already")
             self.edits.replace(self._span(function.value)[1], self._open_bracket(node), more, "")
+        elif self._full(function) == "tempfile.NamedTemporaryFile" and not (
+            node.args or "mode" in ast.unparse(node)
+        ):
+            self._wrap(node, f"{OLD}.temporary(", ")", "files took text and bytes")
         elif self._full(function) in ("pickle.load", "pickle.loads"):
             self._wrap(function.value, f"{OLD}.pickled(", ")", "pickles of Python 2 hold text as bytes")
 

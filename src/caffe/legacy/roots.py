@@ -53,6 +53,26 @@ def root(path: Any) -> Any:
     return f"{place}/"
 
 
+_WITHIN = re.compile(
+    r"(?:[^\s:]*/)?[^\s/:]*caffe[^\s/:]*/((?:models|data|examples|python/caffe/imagenet)/[^\s:]*)",
+    re.IGNORECASE,
+)
+
+
+def is_within_checkout(path: str) -> bool:
+    """Whether a path leads through a folder with Caffe's name to what a checkout holds."""
+    return _WITHIN.fullmatch(path) is not None
+
+
+def place(path: str) -> str:
+    """A path into a checkout, or the same one in :func:`ours` where it is not there."""
+    found = _WITHIN.fullmatch(path)
+    if found is None or os.path.exists(path):
+        return path
+    start = path[: -len(found.group(1))]
+    return f"{root(start)}".rstrip("/") + "/" + found.group(1)
+
+
 def hint(message: str) -> str:
     """The command that brings a file which a message says is missing, or nothing."""
     from caffe.models import catalogue

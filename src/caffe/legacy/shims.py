@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from caffe.legacy import commands, files, libraries, sources
+from caffe.legacy import commands, files, libraries, roots, sources
 
 cmp_to_key = functools.cmp_to_key
 reduce = functools.reduce
-open, pickled, keyed = files.open, files.pickled, files.keyed
+open, pickled, keyed, temporary = files.open, files.pickled, files.keyed, files.temporary
+root, place = roots.root, roots.place
 libraries.install()
 
 
@@ -171,10 +172,3 @@ def captured(command: str, *scopes: dict[str, Any]) -> list[str]:
     """``x = !command``: the lines that it prints."""
     line = commands.ours(_filled(command, *scopes))
     return subprocess.run(line, shell=True, check=False, capture_output=True, text=True).stdout.splitlines()
-
-
-def root(path: Any) -> Any:
-    """A script's ``caffe_root``: the folder it names where that is a checkout, else ours with the same files."""
-    from caffe.legacy.roots import root as found
-
-    return found(path)

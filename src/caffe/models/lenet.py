@@ -66,3 +66,13 @@ def solver() -> caffe_pb2.SolverParameter:
         max_iter=10000,
         snapshot=5000,
     )
+
+
+def notebook_solver() -> caffe_pb2.SolverParameter:
+    """The same, over the nets that the tutorial's notebook writes beside its folder ``mnist``."""
+    made = solver()
+    made.ClearField("net")
+    made.ClearField("solver_mode")
+    made.train_net, made.snapshot_prefix = "mnist/lenet_auto_train.prototxt", "mnist/lenet"
+    made.test_net[:] = ["mnist/lenet_auto_test.prototxt"]
+    return made

@@ -21,8 +21,8 @@ import numpy as np
 from caffe.data import downloads
 from caffe.data.downloads import Collection, Progress
 from caffe.errors import CaffeError, FileAccessError, MissingFileError
-from caffe.formats import binaryproto
-from caffe.models import catalogue
+from caffe.formats import binaryproto, prototxt
+from caffe.models import catalogue, lenet
 from caffe.models.definitions import DEFINITIONS
 
 MEAN = "data/ilsvrc12/imagenet_mean.binaryproto"
@@ -65,6 +65,9 @@ def lay_out(
         _make(place / folder)
     for definition in DEFINITIONS.values():
         found.written += definition.write(root=place)
+    notebooks = place / lenet.FOLDER / "lenet_auto_solver.prototxt"
+    prototxt.write(notebooks, lenet.notebook_solver())
+    found.written.append(notebooks)
     at_hand = _files(sources)
     fetch = None if offline else (progress or (lambda name: _silent))
     _bring(found, place, "mnist", downloads.CATALOGUE["mnist"], at_hand, fetch)
