@@ -4791,16 +4791,24 @@ class MarginInnerProductParameter(_message.Message):
     def __init__(self, num_output: _Optional[int] = ..., type: _Optional[_Union[MarginInnerProductParameter.MarginType, str]] = ..., weight_filler: _Optional[_Union[FillerParameter, _Mapping[str, object]]] = ..., axis: _Optional[int] = ..., base: _Optional[float] = ..., gamma: _Optional[float] = ..., power: _Optional[float] = ..., iteration: _Optional[int] = ..., lambda_min: _Optional[float] = ...) -> None: ...
 
 class LabelSpecificAddParameter(_message.Message):
-    __slots__ = ("bias", "transform_test", "anneal_bias", "bias_iter")
+    __slots__ = ("bias", "transform_test", "bias_base", "bias_gamma", "bias_power", "bias_min", "bias_max", "iteration")
     BIAS_FIELD_NUMBER: _ClassVar[int]
     TRANSFORM_TEST_FIELD_NUMBER: _ClassVar[int]
-    ANNEAL_BIAS_FIELD_NUMBER: _ClassVar[int]
-    BIAS_ITER_FIELD_NUMBER: _ClassVar[int]
+    BIAS_BASE_FIELD_NUMBER: _ClassVar[int]
+    BIAS_GAMMA_FIELD_NUMBER: _ClassVar[int]
+    BIAS_POWER_FIELD_NUMBER: _ClassVar[int]
+    BIAS_MIN_FIELD_NUMBER: _ClassVar[int]
+    BIAS_MAX_FIELD_NUMBER: _ClassVar[int]
+    ITERATION_FIELD_NUMBER: _ClassVar[int]
     bias: float
     transform_test: bool
-    anneal_bias: _containers.RepeatedScalarFieldContainer[float]
-    bias_iter: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, bias: _Optional[float] = ..., transform_test: _Optional[bool] = ..., anneal_bias: _Optional[_Iterable[float]] = ..., bias_iter: _Optional[_Iterable[int]] = ...) -> None: ...
+    bias_base: float
+    bias_gamma: float
+    bias_power: float
+    bias_min: float
+    bias_max: float
+    iteration: int
+    def __init__(self, bias: _Optional[float] = ..., transform_test: _Optional[bool] = ..., bias_base: _Optional[float] = ..., bias_gamma: _Optional[float] = ..., bias_power: _Optional[float] = ..., bias_min: _Optional[float] = ..., bias_max: _Optional[float] = ..., iteration: _Optional[int] = ...) -> None: ...
 
 class InnerDistanceParameter(_message.Message):
     __slots__ = ("num_output", "bias_term", "weight_filler", "bias_filler", "axis", "transpose", "distance_type", "normalize", "update_center_only")
@@ -5029,8 +5037,8 @@ class TransposeParameter(_message.Message):
 class ReverseParameter(_message.Message):
     __slots__ = ("axis",)
     AXIS_FIELD_NUMBER: _ClassVar[int]
-    axis: int
-    def __init__(self, axis: _Optional[int] = ...) -> None: ...
+    axis: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, axis: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class DenseBlockParameter(_message.Message):
     __slots__ = ("numTransition", "initChannel", "growthRate", "Filter_Filler", "BN_Scaler_Filler", "BN_Bias_Filler", "use_dropout", "dropout_amount", "use_BC", "moving_average_fraction", "pad_h", "pad_w", "filter_H", "filter_W")
@@ -5444,9 +5452,9 @@ class LpNormalizationParameter(_message.Message):
     __slots__ = ("axis", "p")
     AXIS_FIELD_NUMBER: _ClassVar[int]
     P_FIELD_NUMBER: _ClassVar[int]
-    axis: int
+    axis: _containers.RepeatedScalarFieldContainer[int]
     p: int
-    def __init__(self, axis: _Optional[int] = ..., p: _Optional[int] = ...) -> None: ...
+    def __init__(self, axis: _Optional[_Iterable[int]] = ..., p: _Optional[int] = ...) -> None: ...
 
 class LSTMUnitParameter(_message.Message):
     __slots__ = ("forget_bias",)

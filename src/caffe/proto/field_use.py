@@ -77,6 +77,9 @@ _MORE_HARMLESS = frozenset(
         "yolo_detection_output_param.side",
         "yolov3_param.side",
         "yolov3_param.noobject_scale",  # read by the fork's layer, and unused
+        "inner_distance_param.bias_term",  # read by the fork's layer, and unused
+        "inner_distance_param.bias_filler",
+        "label_specific_add_param.transform_test",  # in TEST nothing is added, whatever it says
         "yolo_seg_param.num_class",  # read by the fork's layer, and unused
         "yolo_seg_param.class_scale",
         "yolo_seg_param.use_logic_gradient",

@@ -97,8 +97,8 @@ def tile(node: Node) -> Form | None:
 @form_of("Reverse")
 def reverse(node: Node) -> Form | None:
     p = node.layer.param.reverse_param
-    axis = node.layer.axis(p.axis, node.bottom_shapes[0])
-    return function(lambda x: x.flip(axis), f"{{0}}.flip({axis})")
+    axes = [node.layer.axis(axis, node.bottom_shapes[0]) for axis in p.axis or [0]]
+    return function(lambda x: x.flip(axes), f"{{0}}.flip({', '.join(map(str, axes))})")
 
 
 @form_of("Reduction")

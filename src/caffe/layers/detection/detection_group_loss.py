@@ -123,7 +123,7 @@ class DetectionGroupLoss(LossLayer):
         kept = np.zeros_like(front)
         for n in range(images):
             chosen, others = np.flatnonzero(front[n]), np.flatnonzero(back[n])
-            if p.batch_size in (-1, 2**32 - 1):
+            if p.batch_size == -1:
                 most = int(len(chosen) * p.bg_multiple)
             else:
                 chosen = rng.permutation(chosen)[: int(p.batch_size / (1 + p.bg_multiple) + 0.5)]

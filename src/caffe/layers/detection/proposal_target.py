@@ -40,7 +40,7 @@ class ProposalTarget(TensorLayer):
     def check(self, rois: Shape, truth: Shape) -> None:
         p = self.param.proposal_target_param
         self.mean, self.std = read_normalization(self)
-        if p.batch_size == 0 or p.batch_size < -1 or not p.HasField("batch_size"):
+        if p.batch_size == 0 or p.batch_size < -1:
             raise self.error(f"must be -1 (all) or at least 1; got {p.batch_size}", field="batch_size")
         if p.fg_thr < p.bg_thr_hg:
             raise self.error(

@@ -9,9 +9,9 @@ from caffe.tensor_layer import TensorLayer
 
 
 class Reverse(TensorLayer):
-    """Turns the order along one axis around.
+    """Turns the order along axes around.
 
-    bottom: x of any shape. top: y of x's shape, y[…, i, …] = x[…, size - 1 - i, …] along ``axis``.
+    bottom: x of any shape. top: y of x's shape, y[…, i, …] = x[…, size - 1 - i, …] along each ``axis``, or 0.
     Differs from Caffe: nothing known. Source: tianzhi0549/CTPN; synopsys-caffe.
     """
 
@@ -19,7 +19,11 @@ class Reverse(TensorLayer):
     reads = {"reverse_param": "*"}
 
     def check(self, shape: Shape) -> None:
-        self.axis(self.param.reverse_param.axis, shape)
+        for axis in self._axes():
+            self.axis(axis, shape)
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
-        return x.flip(self.param.reverse_param.axis)
+        return x.flip([self.axis(axis, tuple(x.shape)) for axis in self._axes()])
+
+    def _axes(self) -> list[int]:
+        return list(self.param.reverse_param.axis) or [0]
