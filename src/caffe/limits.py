@@ -164,7 +164,12 @@ def memory() -> int:
 
 def asked_memory() -> int | None:
     """What ``CAFFE_MAX_MEMORY`` says, or None."""
-    text = os.environ.get("CAFFE_MAX_MEMORY", "").strip().upper().removesuffix("B").removesuffix("I")
+    text = os.environ.get("CAFFE_MAX_MEMORY", "")
+    return _bytes(text) if text else None
+
+
+def _bytes(text: str) -> int | None:
+    text = text.strip().upper().removesuffix("B").removesuffix("I")
     scale = 1
     if text and text[-1] in "KMGT":
         scale, text = 1 << 10 * ("KMGT".index(text[-1]) + 1), text[:-1]

@@ -96,6 +96,8 @@ class Tested:
         self.net = build(kind, phase)
         self.tolerance = TOLERANCE
         self.inference = self.recompute = self.checkpointing = False
+        self.freeing = False
+        """Whether values may be freed, and computed again: inference or checkpointing has been on."""
         self.written = False
         """Whether a parameter or an input was written."""
         self.frees = False
@@ -111,6 +113,7 @@ class Tested:
         elif action.endswith("checkpointing"):
             self.checkpointing = action == "checkpointing"
         SWITCHES[action](self.net)
+        self.freeing |= self.inference or self.checkpointing
         self.frees |= (self.inference and not self.recompute) or self.checkpointing
 
 
@@ -134,7 +137,7 @@ def run(sequence: Sequence[str], kind: str, phase: int, expected: Plain | None =
             if action in SWITCHES:
                 tested.switch(action)
                 continue
-            if action == "reshape" and tested.inference:
+            if action == "reshape" and tested.freeing:
                 tested.frees = True  # what was freed before has another shape now
             number, wanted = next(outcomes)
             try:
@@ -143,7 +146,7 @@ def run(sequence: Sequence[str], kind: str, phase: int, expected: Plain | None =
                 raise Difference(tuple(sequence), i, f"raises {error!r}") from error
             tested.written |= action.startswith("write")
             if action == "write parameter":
-                tested.stale = tested.inference or tested.checkpointing
+                tested.stale = tested.freeing
             elif action == "forward":
                 tested.stale = False
             elif tested.stale and action.startswith(("backward", "read", "last")):

@@ -39,7 +39,7 @@ class Footprint:
         made = () if layer.type in _VIEWS else top
         blobs = {id(b): b for b in (*bottom, *made)}.values()
         own = _VALUE * sum(b.count for b in blobs)
-        if _others_memory():
+        if own + self.parameters <= limits.memory() or _others_memory():
             return
         limits.check_memory(
             own + self.parameters,
