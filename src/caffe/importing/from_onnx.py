@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from caffe import limits
 from caffe.errors import InputError
 from caffe.importing import conversion, files, onnx_front
 from caffe.importing.conversion import Conversion
@@ -50,8 +52,19 @@ def convert_onnx(
     **options: Any,
 ) -> Conversion:
     """As :func:`from_onnx`, with all that is known of the conversion."""
+    with limits.guarding(InputError, os.fspath(path)):  # what onnx and numpy say of damaged nodes
+        return _convert(path, shapes, outputs, options)
+
+
+def _convert(
+    path: str | os.PathLike[str],
+    shapes: Mapping[str, Sequence[int]] | None,
+    outputs: Sequence[str],
+    options: dict[str, Any],
+) -> Conversion:
     model = onnx_front.load(path)
     graph = onnx_front.graph_of(model, file=os.fspath(path), shapes=shapes, outputs=outputs)
+    limits.check_memory(4 * sum(math.prod(v.shape) for v in graph.inputs), "an input of the model")
     generator = torch.Generator().manual_seed(0)
     examples = [
         torch.randn(v.shape, generator=generator)
