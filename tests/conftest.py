@@ -9,6 +9,17 @@ import pytest
 os.environ.setdefault("GLOG_minloglevel", "2")
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of LevelDB, by their names or by the marker, skip where plyvel is not to be had."""
+    try:
+        import plyvel  # noqa: F401
+    except ImportError:
+        skip = pytest.mark.skip(reason="needs the package plyvel")
+        for item in items:
+            if "leveldb" in item.name or item.get_closest_marker("leveldb"):
+                item.add_marker(skip)
+
+
 @pytest.fixture(autouse=True)
 def state_as_it_was():
     """Mode, device, seed and ranks are the process's; put back what a test changes."""

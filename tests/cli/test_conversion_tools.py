@@ -92,6 +92,7 @@ def test_compute_image_mean(formats: Path, backend: list[str], capsys: pytest.Ca
     assert "Number of channels: 3" in printed and "mean_value channel [2]:" in printed
 
 
+@pytest.mark.leveldb
 def test_mean_of_encoded_and_of_floats(formats: Path, tmp_path: Path) -> None:
     assert compute_image_mean(["leveldb_png", "mean"]) == 0
     found = np.array(caffe_pb2.BlobProto.FromString((formats / "mean").read_bytes()).data)

@@ -22,6 +22,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.leveldb
 def test_ls_and_head(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert db(["ls", str(folder)]) == 0
     printed = capsys.readouterr().out
@@ -37,12 +38,14 @@ def test_ls_and_head(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean 'raw'?" in capsys.readouterr().err
 
 
+@pytest.mark.leveldb
 def test_stat(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert db(["stat", str(folder / "raw")]) == 0
     printed = capsys.readouterr().out
     assert "5 records of lmdb" in printed and "3×6×4 uint8: 5" in printed and "  2: 3\n" in printed
 
 
+@pytest.mark.leveldb
 def test_verify(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert db(["verify", str(folder / "raw")]) == 0
     assert "5 records, 0 damaged" in capsys.readouterr().out
@@ -51,6 +54,7 @@ def test_verify(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "00000001: " in printed and "3 records, 1 damaged" in printed
 
 
+@pytest.mark.leveldb
 def test_merge_and_subset(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both = str(folder / "both")
     assert db(["merge", str(folder / "raw"), str(folder / "encoded"), both]) == 0

@@ -286,6 +286,7 @@ def test_no_record_is_lost_when_a_conversion_is_killed(tmp_path: Path) -> None:
         assert writer.count() == 2000
 
 
+@pytest.mark.leveldb
 def test_an_empty_database_says_so(tmp_path: Path) -> None:
     for backend in BACKENDS:
         with create(tmp_path / backend, backend):

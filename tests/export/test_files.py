@@ -97,8 +97,8 @@ def test_preprocessing_is_in_the_model(net, tmp_path):
 def test_pt2_needs_nothing_of_ours(net, tmp_path):
     assert export.to_pt2(net, tmp_path / "net.pt2").largest < 1e-5
     program = torch.export.load(str(tmp_path / "net.pt2")).module()
-    x = torch.randn(3, 3, 16, 12)
-    assert program(x)[0].shape == (3, 5)
+    count = 3 if hasattr(torch.export.Dim, "AUTO") else 1  # before torch 2.6 the batch is fixed
+    assert program(torch.randn(count, 3, 16, 12))[0].shape == (count, 5)
 
 
 def test_safetensors_holds_the_state(net, tmp_path):

@@ -7,6 +7,7 @@ otherwise. It is laid down for the sizes of the trace; sizes that stay free keep
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,24 @@ def register(opset: int, free_sizes: bool = False) -> None:
     global _sizes_are_free
     _sizes_are_free = free_sizes
     for name, call in _SYMBOLICS.items():
-        torch.onnx.register_custom_op_symbolic(f"aten::{name}", call, opset)  # type: ignore[attr-defined]
+        torch.onnx.register_custom_op_symbolic(f"aten::{name}", _bare(call), opset)  # type: ignore[attr-defined]
+
+
+def _bare(call: Any) -> Any:
+    """The function without annotations, which torch 2.4 wants to be of its own classes."""
+
+    def bare(g, *arguments):  # type: ignore[no-untyped-def]
+        return call(g, *arguments)
+
+    return bare
+
+
+def _of_the_exporter(name: str) -> Any:
+    """A module of torch's exporter, where torch 2.4 to 2.8 have it or where it is since."""
+    try:
+        return import_module(f"torch.onnx._internal.torchscript_exporter.{name}")
+    except ImportError:
+        return import_module(f"torch.onnx.{name}")
 
 
 def _constant(g: Any, value: Any, dtype: Any = np.float32) -> Any:
@@ -82,9 +100,7 @@ def _unfold(g: Any, x: Any, dimension: Any, size: Any, step: Any) -> Any:
 
 def _pad(g: Any, x: Any, pad: Any, mode: Any, value: Any) -> Any:
     """torch's own, whose result has a shape where that is known: what follows may need it."""
-    from torch.onnx._internal.torchscript_exporter import symbolic_opset11
-
-    found = symbolic_opset11.pad(g, x, pad, mode, value)
+    found = _of_the_exporter("symbolic_opset11").pad(g, x, pad, mode, value)
     sizes = _sizes(x)
     amounts = (
         [helper._maybe_get_const(v, "i") for v in helper._unpack_list(pad)]
@@ -121,9 +137,7 @@ def _batch_norm(
 
 
 def _mean(g: Any, x: Any, axes: Sequence[int]) -> Any:
-    from torch.onnx._internal.torchscript_exporter import _globals
-
-    if _globals.GLOBALS.export_onnx_opset_version < 18:
+    if _of_the_exporter("_globals").GLOBALS.export_onnx_opset_version < 18:
         return g.op("ReduceMean", x, axes_i=axes, keepdims_i=1)
     return g.op("ReduceMean", x, _constant(g, axes, np.int64), keepdims_i=1)
 
