@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caffe import limits
-from caffe.errors import CaffeError, FileAccessError, SnapshotError, WeightsError
+from caffe.errors import CaffeError, SnapshotError, WeightsError
 from caffe.formats import atomic, files
 from caffe.formats.binaryproto import SolverState
 
@@ -360,13 +360,15 @@ def _opened(path: str | os.PathLike[str], kind: type[CaffeError]) -> Iterator[h5
 
 @contextlib.contextmanager
 def _created(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """A new HDF5 file, which takes its place when it is whole."""
+    """A new HDF5 file, which takes its place when it is whole.
+
+    It is made in memory: the HDF5 library ends the process where a disk is full.
+    """
     import h5py
 
-    try:
-        with atomic.replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic.replacing(path) as temporary:
+        with h5py.File(temporary, "w", driver="core", backing_store=False) as file:
             yield file
-    except CaffeError:
-        raise
-    except RuntimeError as error:  # h5py's, on a full disk
-        raise FileAccessError(f"cannot be written: {str(error)[:500]}", file=path) from error
+            file.flush()
+            image = file.id.get_file_image()
+        temporary.write_bytes(image)
