@@ -5,7 +5,8 @@
 # make test-types   mypy and pyright find what they should in a user's script
 # make dist   wheel and sdist in dist/, built twice and compared
 # make test-wheel   the tests pass with the wheel of dist/ in a fresh environment
-# make test-lowest  they pass with the oldest versions that the package asks for (PYTHON=python3.10)
+# make test-lowest  run them with the oldest versions that the package asks for (PYTHON=python3.10); some of serving
+#                   and importing fail there
 # make docs   the documentation as a site, in site/
 PYTHON ?= python3
 VENV := .venv

@@ -102,3 +102,21 @@ def test_help(command: click.Command, capsys: pytest.CaptureFixture[str]) -> Non
     for spelling in ("--help", "-help", "-h"):
         assert run(command, [spelling]) == 0
         assert "--resize_height" in capsys.readouterr().out
+
+
+def test_our_warnings_are_lines(capsys):
+    import warnings
+
+    from caffe.errors import CaffeWarning
+
+    @click.command()
+    def warning():
+        warnings.warn("mind this", CaffeWarning, stacklevel=2)
+        warnings.warn("of a library", UserWarning, stacklevel=2)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert run(warning, []) == 0
+    err = capsys.readouterr().err
+    assert "Warning: mind this" in err.splitlines()
+    assert "CaffeWarning" not in err and "UserWarning: of a library" in err

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 from click.utils import PacifyFlushWrapper
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, CaffeWarning
 
 TRUE = ("true", "t", "yes", "y", "1")
 FALSE = ("false", "f", "no", "n", "0")
@@ -128,6 +129,24 @@ def dialect_option(function: Any) -> Any:
 def run(command: click.Command, argv: Sequence[str] | None = None, name: str | None = None) -> int:
     """Run a command; returns the exit status. Errors are printed on standard error, as one message."""
     args = list(sys.argv[1:] if argv is None else argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = _as_line(warnings.showwarning)
+        return _run(command, args, name)
+
+
+def _as_line(show: Callable[..., None]) -> Callable[..., None]:
+    """Our warnings as a line, without the place in the code, which is click's here."""
+
+    def shown(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, CaffeWarning):
+            click.echo(f"Warning: {message}", err=True)
+        else:
+            show(message, category, *place, **more)
+
+    return shown
+
+
+def _run(command: click.Command, args: list[str], name: str | None) -> int:
     try:
         result: Any = command.main(args=args, prog_name=name or command.name, standalone_mode=False)
     except click.exceptions.Exit as stop:
