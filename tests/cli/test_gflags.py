@@ -119,4 +119,4 @@ def test_our_warnings_are_lines(capsys):
         assert run(warning, []) == 0
     err = capsys.readouterr().err
     assert "Warning: mind this" in err.splitlines()
-    assert "CaffeWarning" not in err and "UserWarning: of a library" in err
+    assert "CaffeWarning: mind" not in err and "UserWarning: of a library" in err
