@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from caffe.errors import FileAccessError, MissingPackageError
+from caffe import training_log
+from caffe.errors import MissingPackageError
+from caffe.formats import atomic
 from caffe.training_log import Row, TrainingLog
 
 _AXES = {"iterations": ("NumIters", "iteration"), "seconds": ("Seconds", "seconds")}
@@ -90,15 +91,9 @@ def draw(runs: Mapping[str, TrainingLog], out: str | os.PathLike[str], look: Loo
                 ax.legend(fontsize=8, framealpha=0.6)
         figure.suptitle(next(iter(runs)) if len(runs) == 1 else f"{len(runs)} runs", fontsize=11)
         figure.tight_layout()
-        path = Path(out)
-        beside = path.with_name(f".{path.stem}.writing{path.suffix}")
         try:
-            figure.savefig(beside, dpi=120)
-            os.replace(beside, path)
-        except OSError as error:
-            with suppress(OSError):
-                beside.unlink()
-            raise FileAccessError(f"cannot be written: {error.strerror}", file=path) from None
+            with atomic.replacing(out) as temporary:
+                figure.savefig(temporary, format=Path(out).suffix[1:].lower(), dpi=120)
         finally:
             plt.close(figure)
 
@@ -122,13 +117,10 @@ def _run(
             xs, ys = _points(run.test, x, name)
             style, shade = ("--" if loss else "-"), colour()
             label = f"{prefix}test {name}"
-            finite = [(y, k) for k, y in enumerate(ys) if math.isfinite(y)]
-            if len(finite) > 1:
-                best = (min if loss else max)(
-                    finite, key=lambda pair: (pair[0], -pair[1] if not loss else pair[1])
-                )
-                label += f" (best {best[0]:.4g})"
-                ax.plot(xs[best[1]], best[0], "*", color=shade, markersize=11, zorder=5)
+            best = training_log.best(run.test, name)
+            if best is not None and sum(map(math.isfinite, ys)) > 1:
+                label += f" (best {best[name]:.4g})"
+                ax.plot(best[x], best[name], "*", color=shade, markersize=11, zorder=5)
             ax.plot(xs, ys, style, label=label, color=shade, marker="o", markersize=2.5, linewidth=1.4)
     rates = [(row[x], row["LearningRate"]) for row in run.train if math.isfinite(row["LearningRate"])]
     if rates:
@@ -154,7 +146,4 @@ def _points(rows: Sequence[Row], x: str, name: str) -> tuple[list[float], list[f
 
 
 def _names(rows: Sequence[Row], loss: bool) -> list[str]:
-    every = dict.fromkeys(name for row in rows for name in row)
-    return [
-        n for n in every if n not in ("NumIters", "Seconds", "LearningRate") and ("loss" in n.lower()) == loss
-    ]
+    return [name for name in training_log.outputs(rows) if ("loss" in name.lower()) == loss]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-import time
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ from caffe.cli import gflags
 
 if TYPE_CHECKING:
     from caffe.training_log import TrainingLog
+
+    Runs = dict[str, TrainingLog]
 
 _LIVE_SECONDS = 2.0
 
@@ -71,18 +75,17 @@ def command(
             f"The picture cannot be written: there is no folder '{Path(out).parent}'", file=out
         )
     look = _curves.Look(x, smooth, log_scale, dark)
-    _curves.draw(_runs(logs, join), out, look)
+    runs = _runs(logs, join)
+    _curves.draw(runs, out, look)
     click.echo(f"Wrote {out}")
     if live:
         click.echo("Drawn again as the runs go on; Ctrl-C ends it (caffe watch shows them in a browser)")
-        try:
-            _follow(logs, join, out, look)
-        except KeyboardInterrupt:
-            click.echo("")
+        _follow(runs, lambda: _runs(logs, join), lambda now: _curves.draw(now, out, look))
+        click.echo("")
     return 0
 
 
-def _runs(logs: Sequence[str], join: bool) -> dict[str, TrainingLog]:
+def _runs(logs: Sequence[str], join: bool) -> Runs:
     """Name → run, in order; names that two have get their folders in front."""
     from caffe import training_log
     from caffe.web import runs
@@ -94,21 +97,26 @@ def _runs(logs: Sequence[str], join: bool) -> dict[str, TrainingLog]:
     return {titles[0]: training_log.join(read)} if join else dict(zip(titles, read))
 
 
-def _follow(logs: Sequence[str], join: bool, out: str, look: object) -> None:
-    from caffe.cli import _curves
+def _follow(drawn: Runs, read: Callable[[], Runs], draw: Callable[[Runs], None]) -> None:
+    """Draw runs again whenever one has more rows than those drawn last, until Ctrl-C."""
     from caffe.errors import CaffeError
 
-    drawn = ""
-    while True:
-        try:
-            runs = _runs(logs, join)
-            now = repr([(name, len(run.train), len(run.test)) for name, run in runs.items()])
-            if now != drawn:
-                _curves.draw(runs, out, look)  # type: ignore[arg-type]
-                drawn = now
-        except CaffeError:  # a file that is being written: the next look finds it whole
-            pass
-        time.sleep(_LIVE_SECONDS)
+    # A KeyboardInterrupt in the middle of a drawing may get lost in a library's callback; an event does not.
+    ended = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: ended.set())
+    try:
+        while not ended.wait(_LIVE_SECONDS):
+            with suppress(CaffeError):  # a file that is being written: the next look finds it whole
+                runs = read()
+                if _lengths(runs) != _lengths(drawn):
+                    draw(runs)
+                    drawn = runs
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _lengths(runs: Runs) -> dict[str, tuple[int, int]]:
+    return {name: (len(run.train), len(run.test)) for name, run in runs.items()}
 
 
 def main(argv: list[str] | None = None) -> int:
