@@ -7,18 +7,23 @@ output of the net, as in the original's ``parse_log.py``.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from caffe import limits
 from caffe.errors import DataError, MissingFileError
 from caffe.formats import files
+from caffe.solvers.callbacks import lower_is_better
 
 Row = dict[str, float]
+COLUMNS = ("NumIters", "Seconds", "LearningRate")
+"""What every row has; all else are outputs of the net."""
 
 _STAMP = re.compile(r"^[IWEF](\d{4})?(\d{2})(\d{2}) (\d{2}):(\d{2}):(\d{2})(\.\d+)?")
 _ITERATION = re.compile(r"Iteration (\d+)")
@@ -54,6 +59,18 @@ def read(path: str | os.PathLike[str]) -> TrainingLog:
             fix="Give the standard error of `caffe train`, or the metrics.jsonl beside its snapshots",
         )
     return found
+
+
+def outputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The outputs that rows tell of, in their order."""
+    return [name for name in dict.fromkeys(name for row in rows for name in row) if name not in COLUMNS]
+
+
+def best(rows: Sequence[Mapping[str, Any]], output: str) -> Mapping[str, Any] | None:
+    """The first row with the best value of an output; None where no row has a finite one."""
+    finite = [row for row in rows if row.get(output) is not None and math.isfinite(row[output])]
+    choose = min if lower_is_better(output) else max
+    return choose(finite, key=lambda row: row[output]) if finite else None
 
 
 def join(pieces: Sequence[TrainingLog]) -> TrainingLog:

@@ -10,12 +10,10 @@ import click
 
 from caffe.cli import gflags
 
-_LOSS = "loss"
-
 
 @click.command("runs", cls=gflags.GflagsCommand)
 @click.argument("paths", nargs=-1, metavar="[RUN…]")
-@click.option("--sort", default="", help="By this column: name, began, iteration, loss, or a test output.")
+@click.option("--sort", default="", help="By this column: name, iteration, loss, or a test output.")
 @click.option("--settings/--nosettings", default=False, help="Also the solver's fields in which they differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(paths: tuple[str, ...], sort: str, settings: bool, as_json: bool) -> int:
@@ -47,17 +45,16 @@ def command(paths: tuple[str, ...], sort: str, settings: bool, as_json: bool) ->
 
 
 def _row(run: dict[str, Any]) -> dict[str, Any]:
+    from caffe import training_log
+
     if run.get("error"):
         return {"name": run["name"], "error": run["error"], "settings": {}}
-    losses = [row[_LOSS] for row in run["train"] if row.get(_LOSS) is not None]
-    outputs = {name: None for row in run["test"] for name in row}
+    losses = [row["loss"] for row in run["train"] if row.get("loss") is not None]
     best = {}
-    for name in outputs:
-        values = [(row[name], row["NumIters"]) for row in run["test"] if row.get(name) is not None]
-        if name not in ("NumIters", "Seconds", "LearningRate") and values:
-            low = _LOSS in name.lower()
-            value, at = (min if low else max)(values, key=lambda pair: pair[0])
-            best[name] = {"value": value, "iteration": int(at)}
+    for name in training_log.outputs(run["test"]):
+        row = training_log.best(run["test"], name)
+        if row is not None:
+            best[name] = {"value": row[name], "iteration": int(row["NumIters"])}
     return {
         "name": run["name"],
         "iteration": int(run["last"]),
@@ -70,6 +67,8 @@ def _row(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sorted(rows: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
+    from caffe.solvers.callbacks import lower_is_better
+
     known = {"name", "iteration", "loss"} | {name for row in rows for name in row.get("best", {})}
     if by not in known:
         from caffe.errors import close_names
@@ -80,13 +79,11 @@ def _sorted(rows: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
         )
 
     def key(row: dict[str, Any]) -> Any:
-        value = (
-            row.get("best", {}).get(by, {}).get("value") if by not in ("name", "iteration") else row.get(by)
-        )
-        return row.get(by) if value is None else value
+        best = row.get("best", {}).get(by)
+        return best["value"] if best else row.get(by)
 
     there = [row for row in rows if key(row) is not None]
-    low = by == "name" or _LOSS in by.lower()
+    low = by == "name" or lower_is_better(by)
     return sorted(there, key=key, reverse=not low) + [row for row in rows if key(row) is None]
 
 

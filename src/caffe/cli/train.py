@@ -273,7 +273,6 @@ def _train(solver: Solver, flags: dict[str, Any]) -> int:
         if flags["best"]:
             callbacks.append(BestSnapshot(flags["best"], f"{prefix}_best.caffemodel"))
         if flags["metrics"]:
-            prefix = solver.param.snapshot_prefix
             metrics = Metrics(prefix, append=solver.iter > 0, start_iter=solver.iter)
             callbacks.append(metrics)
             if flags["watch"]:

@@ -118,7 +118,7 @@ def _requirements() -> tuple[list[str], dict[str, list[str]]]:
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
         if extra is None and "python_version" not in line:
             required.append(name)
-        elif extra is not None and extra[1] not in ("test", "dev"):
+        elif extra is not None and extra[1] not in ("test", "dev", "docs"):
             extras.setdefault(extra[1], []).append(name)
     return required, extras
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +14,8 @@ import torch
 from caffe import dialects
 from caffe.errors import InputError
 from caffe.importing.graph import Graph, Node, Shape, Value, swapped
-from caffe.importing.place import Place
-from caffe.importing.rules import CUTTING, RULES, Inexpressible, dialects_with
+from caffe.importing.place import Place, copied_dims
+from caffe.importing.rules import CUTTING, RULES, Inexpressible
 from caffe.proto import caffe_pb2
 from caffe.proto.assign import assign_proto as assign
 
@@ -70,7 +69,7 @@ class Emitter:
     def _emit(self, node: Node) -> None:
         function = RULES.get(node.op)
         if function is None:
-            self._refuse(node, Inexpressible("there is no form for it in Caffe's layers"))
+            raise self._refusal(node, Inexpressible("there is no form for it in Caffe's layers"))
         keep = getattr(function, "padded", False)
 
         def place(leaf: Any) -> Any:
@@ -82,7 +81,7 @@ class Emitter:
         try:
             found = function(self, **_clean(swapped(node.arguments(), place)))
         except Inexpressible as lack:
-            self._refuse(node, lack)
+            raise self._refusal(node, lack) from None
         results = list(found) if isinstance(found, (list, tuple)) else [found]
         for value, result in zip(node.outputs, results):
             if isinstance(result, Place) and result.shape != value.shape:
@@ -92,31 +91,17 @@ class Emitter:
                 )
             self.places[value] = result
 
-    def _refuse(self, node: Node, lack: Inexpressible) -> NoReturn:
+    def _refusal(self, node: Node, lack: Inexpressible) -> InputError:
         shapes = ", ".join(str(list(v.shape)) for v in node.values())
-        self._fail(f"{node.where}: the operator {node.op} of '{node.name}' (on {shapes})", lack)
-
-    def _fail(self, what: str, lack: Inexpressible) -> NoReturn:
-        """Raise InputError, naming the dialects that have what is lacking."""
-        fix = lack.fix
-        having = [d for d in dialects_with(lack.types) if d != self.dialect.name]
-        if having:
-            names = ", ".join(f"'{d}'" for d in having[:6])
-            more = " and others" if len(having) > 6 else ""
-            hint = f"Dialects with {' and '.join(lack.types)}: {names}{more}; give, say, dialect={having[0]}"
-            fix = f"{hint}. {fix}" if fix else hint
-        raise InputError(
-            f"{what} cannot be written in dialect '{self.dialect.name}': {lack}",
-            fix=fix
-            or "Rewrite this part of the model with other operators, or give it to the net as an input",
-        )
+        what = f"{node.where}: the operator {node.op} of '{node.name}' (on {shapes})"
+        return lack.refusal(what, self.dialect.name)
 
     def output(self, name: str, place: Place) -> Place:
         """An output in a blob of just its shape. Raises InputError where the dialect has no layer for that."""
         try:
             return self.plain(place)
         except Inexpressible as lack:
-            self._fail(f"The output '{name}' (as {list(place.shape)})", lack)
+            raise lack.refusal(f"The output '{name}' (as {list(place.shape)})", self.dialect.name) from None
 
     def is_read(self, output: int) -> bool:
         """Whether the model uses this output of the present operator."""
@@ -385,24 +370,6 @@ class Emitter:
         wanted = tuple(order.index(i) for i in range(len(order)))
         turned = self.ordered(place.reordered(wanted))
         return replaced(place, blob=turned.blob, held=turned.held, order=order)
-
-
-def copied_dims(held: Shape, shape: Shape) -> list[int]:
-    """A Reshape's dims that still hold for another batch: sizes that stay are copied, the first other one is
-    what is left.
-    """
-    dims: list[int] = []
-    for i, size in enumerate(shape):
-        if i < len(held) and held[i] == size:
-            dims.append(0)
-        else:
-            break
-    rest = list(shape[len(dims) :])
-    if rest and math.prod(rest) != 1:
-        rest[0] = -1
-    elif not rest and math.prod(held) != math.prod(shape):
-        rest = []
-    return dims + rest
 
 
 def _with(shape: Shape, axis: int, size: int) -> Shape:

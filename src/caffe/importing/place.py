@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,3 +67,19 @@ class Place:
             shape=tuple(self.shape[i] for i in order),
             pads=pads,
         )
+
+
+def copied_dims(held: tuple[int, ...], shape: tuple[int, ...]) -> list[int]:
+    """A Reshape's dims that still hold for another batch: sizes that stay are copied, the first other one is
+    what is left.
+    """
+    dims: list[int] = []
+    for i, size in enumerate(shape):
+        if i < len(held) and held[i] == size:
+            dims.append(0)
+        else:
+            break
+    rest = list(shape[len(dims) :])
+    if rest and math.prod(rest) != 1:
+        rest[0] = -1
+    return dims + rest

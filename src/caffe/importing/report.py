@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -121,21 +121,6 @@ def images_of(folder: str) -> list[Path]:
     return found
 
 
-def batch_of(
-    path: Path, shape: Sequence[int], mean: Sequence[float], scale: Sequence[float], rgb: bool
-) -> Array:
-    """An image as the net's input: (values of 0 to 255 - mean) · scale, channels BGR unless ``rgb``."""
-    from caffe import io
-    from caffe.resize import resize_image
-
-    _, channels, height, width = shape
-    image = resize_image(io.load_image(str(path), color=channels == 3), (height, width)) * 255
-    if channels == 3 and not rgb:
-        image = image[:, :, ::-1]
-    values = (image - np.asarray(mean or [0.0])) * np.asarray(scale or [1.0])
-    return np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)
-
-
 @dataclass
 class Photos:
     """Images of a folder as inputs: (values of 0 to 255 - mean) · scale, channels BGR unless ``rgb``."""
@@ -146,18 +131,32 @@ class Photos:
     rgb: bool = False
     _next: int = 0
 
+    def image(self, path: Path, shape: tuple[int, ...]) -> Array:
+        """One of them (C × H × W) as an input of this shape (N × C × H × W) takes it. Raises InputError."""
+        from caffe import io
+        from caffe.resize import resize_image
+
+        _, channels, height, width = _image_shape(shape)
+        image = resize_image(io.load_image(str(path), color=channels == 3), (height, width)) * 255
+        if channels == 3 and not self.rgb:
+            image = image[:, :, ::-1]
+        values = (image - np.asarray(self.mean or [0.0])) * np.asarray(self.scale or [1.0])
+        return np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)
+
     def __call__(self, shape: tuple[int, ...]) -> torch.Tensor:
         """The next images as a batch of this shape; after the last comes the first. Raises InputError."""
-        if len(shape) != 4 or shape[1] not in (1, 3):
-            raise InputError(
-                f"Images are inputs of N × 1 × H × W or N × 3 × H × W; the net's is {list(shape)}"
-            )
         batch = []
-        for _ in range(shape[0]):
-            path = self.paths[self._next % len(self.paths)]
-            batch.append(batch_of(path, shape, self.mean, self.scale, self.rgb))
+        for _ in range(_image_shape(shape)[0]):
+            batch.append(self.image(self.paths[self._next % len(self.paths)], shape))
             self._next += 1
         return torch.from_numpy(np.stack(batch))
+
+
+def _image_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape, where it is one of images. Raises InputError."""
+    if len(shape) != 4 or shape[1] not in (1, 3):
+        raise InputError(f"Images are inputs of N × 1 × H × W or N × 3 × H × W; the net's is {list(shape)}")
+    return shape
 
 
 def ranges(net: Net, photos: Photos) -> list[Range]:
@@ -170,7 +169,7 @@ def ranges(net: Net, photos: Photos) -> list[Range]:
     found: dict[tuple[str, str], list[Array]] = {}
 
     for path in photos.paths:
-        net.blobs[name].data[...] = replace(photos, paths=[path])(shape).numpy()
+        net.blobs[name].data[...] = photos.image(path, shape)
         for i, step in enumerate(steps):
             net._forward(i, i)
             for blob in net.top_names[step.layer.name]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from caffe import dialects
+from caffe.errors import InputError
 
 Rule = Callable[..., Any]
 _R = TypeVar("_R", bound=Rule)
@@ -34,6 +35,21 @@ class Inexpressible(Exception):
     def __init__(self, what: str, types: Sequence[str] = (), fix: str = "") -> None:
         super().__init__(what)
         self.types, self.fix = tuple(types), fix
+
+    def refusal(self, what: str, dialect: str) -> InputError:
+        """That ``what`` cannot be written in a dialect; it names those that have what is lacking."""
+        fix = self.fix
+        having = [d for d in dialects_with(self.types) if d != dialect]
+        if having:
+            names = ", ".join(f"'{d}'" for d in having[:6])
+            more = " and others" if len(having) > 6 else ""
+            hint = f"Dialects with {' and '.join(self.types)}: {names}{more}; give, say, dialect={having[0]}"
+            fix = f"{hint}. {fix}" if fix else hint
+        return InputError(
+            f"{what} cannot be written in dialect '{dialect}': {self}",
+            fix=fix
+            or "Rewrite this part of the model with other operators, or give it to the net as an input",
+        )
 
 
 def dialects_with(types: Sequence[str]) -> list[str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 
-OLD_MODULES = {
-    "cPickle", "copy_reg", "StringIO", "cStringIO", "urllib2", "urlparse", "Queue", "ConfigParser", "Tkinter",
-    "commands", "HTMLParser", "SocketServer", "BaseHTTPServer", "SimpleHTTPServer", "httplib", "cookielib",
-    "__builtin__", "exceptions", "sets", "thread",
+RENAMED_MODULES = {
+    "copy_reg": "copyreg", "urlparse": "urllib.parse", "Queue": "queue", "ConfigParser": "configparser",
+    "Tkinter": "tkinter", "commands": "subprocess", "HTMLParser": "html.parser", "SocketServer": "socketserver",
+    "BaseHTTPServer": "http.server", "SimpleHTTPServer": "http.server", "httplib": "http.client",
+    "cookielib": "http.cookiejar", "thread": "_thread", "__builtin__": "builtins", "exceptions": "builtins",
 }  # fmt: skip
+"""Modules of Python 2's standard library, and what they are called since."""
+_OLD_MODULES = {*RENAMED_MODULES, "cPickle", "StringIO", "cStringIO", "urllib2", "sets"}
 _METHODS = {
     "iteritems", "itervalues", "iterkeys", "viewitems", "viewkeys", "viewvalues", "has_key", "maxint", "izip", "imap",
     "ifilter", "setdefaultencoding",
@@ -43,7 +46,7 @@ def is_python2(tree: ast.Module) -> bool:
             return True
         modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        old = any(m in OLD_MODULES for m in modules)
+        old = any(m in _OLD_MODULES for m in modules)
         if old and not _guarded(tree, node):
             return True
     return False

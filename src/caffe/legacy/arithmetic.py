@@ -86,7 +86,7 @@ class Arithmetic(Renewal):
             elif isinstance(node, (ast.For, ast.comprehension)):
                 bind(node.target, None)
                 if isinstance(node.iter, ast.Call):
-                    self._bind_loop(found, node.target, _called(node.iter))
+                    self._bind_loop(found, node.target, called(node.iter))
             elif isinstance(node, ast.arg):
                 found.setdefault(node.arg, []).append(None)
             elif isinstance(node, ast.withitem) and node.optional_vars is not None:
@@ -109,7 +109,7 @@ class Arithmetic(Renewal):
             whole = self.divides or not isinstance(node.op, ast.Div)
             return whole and self._is_integer(node.left, seen) and self._is_integer(node.right, seen)
         if isinstance(node, ast.Call):
-            name = _called(node)
+            name = called(node)
             return name in _INTEGERS or (
                 name in ("min", "max", "abs", "sum") and all(self._is_integer(a, seen) for a in node.args)
             )
@@ -135,7 +135,7 @@ class Arithmetic(Renewal):
                 return not self._is_integer(node)
             return any(self._may_be_float(side, seen) for side in (node.left, node.right))
         if isinstance(node, ast.Call):
-            return _called(node) in _FLOATS
+            return called(node) in _FLOATS
         if isinstance(node, ast.IfExp):
             return self._may_be_float(node.body, seen) or self._may_be_float(node.orelse, seen)
         if isinstance(node, ast.Name) and node.id not in seen:
@@ -144,7 +144,7 @@ class Arithmetic(Renewal):
         return False
 
 
-def _called(node: ast.Call) -> str:
+def called(node: ast.Call) -> str:
     """The last word of what is called."""
     return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
 
@@ -158,5 +158,5 @@ def _is_float(node: ast.expr) -> bool:
     if isinstance(node, ast.UnaryOp):
         return _is_float(node.operand)
     if isinstance(node, ast.Call):
-        return _called(node) in ("float", "sqrt", "exp", "log", "float32", "float64")
+        return called(node) in ("float", "sqrt", "exp", "log", "float32", "float64")
     return False

@@ -53,21 +53,21 @@ class _Unbuilt(importlib.abc.Loader):
         known = _KNOWN.get(name, {})
         module = types.ModuleType(spec.name, f"Stands in for {self._source}, which is not built.")
         module.__dict__.update(known)
-        source, told = self._source, ", ".join(known) or "nothing"
+        source, told = self._source, ", ".join(known)
 
         def missing(wanted: str) -> Any:
             if wanted.startswith("__"):
                 raise AttributeError(wanted)
             return _raising(
                 StateError(
-                    f"'{wanted}' is in a Cython extension that is not built; {told} of it is provided",
+                    f"'{wanted}' is in a Cython extension that is not built; {told or 'nothing'} of it is provided",
                     file=source,
                     fix="Build it in its folder: python setup.py build_ext --inplace",
                 )
             )
 
         module.__dict__["__getattr__"] = missing
-        if told != "nothing":
+        if known:
             print(f"caffe run: {source} is not built; {told} is this package's", file=sys.stderr)
         return module
 

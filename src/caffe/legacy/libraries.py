@@ -18,17 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from caffe.legacy import arrays, files, pictures
+from caffe.legacy import ages, arrays, files, pictures
 from caffe.legacy.arrays import add
 
-_STANDARD = {
-    "copy_reg": "copyreg", "urlparse": "urllib.parse", "Queue": "queue", "ConfigParser": "configparser",
-    "Tkinter": "tkinter", "commands": "subprocess", "HTMLParser": "html.parser", "SocketServer": "socketserver",
-    "BaseHTTPServer": "http.server", "SimpleHTTPServer": "http.server", "httplib": "http.client",
-    "cookielib": "http.cookiejar", "thread": "_thread", "__builtin__": "builtins", "exceptions": "builtins",
-    "sklearn.cross_validation": "sklearn.model_selection", "sklearn.grid_search": "sklearn.model_selection",
+_RENAMED = {
+    **ages.RENAMED_MODULES,
+    "sklearn.cross_validation": "sklearn.model_selection",
+    "sklearn.grid_search": "sklearn.model_selection",
     "skimage.filter": "skimage.filters",
-}  # fmt: skip
+}
 
 
 class OldStringIO(io.BytesIO):
@@ -240,7 +238,7 @@ class OldNames(importlib.abc.MetaPathFinder):
             if spec is not None and spec.loader is not None:
                 spec.loader = _Patched(spec.loader, _AFTER[name])
             return spec
-        if name in _STANDARD or name in _MADE:
+        if name in _RENAMED or name in _MADE:
             here = (
                 any(Path(folder or ".", f"{name}.py").exists() for folder in sys.path)
                 if path is None
@@ -248,9 +246,7 @@ class OldNames(importlib.abc.MetaPathFinder):
             )
             if here or (name != "scipy.misc" and self._real(name) is not None):
                 return None
-            make = _MADE.get(name) or (
-                lambda: _module(name, **vars(importlib.import_module(_STANDARD[name])))
-            )
+            make = _MADE.get(name) or (lambda: _module(name, **vars(importlib.import_module(_RENAMED[name]))))
             return importlib.machinery.ModuleSpec(name, _Made(make))
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from caffe.legacy.arithmetic import Arithmetic
+from caffe.legacy.arithmetic import Arithmetic, called
 from caffe.legacy.edits import Edits
 from caffe.legacy.renewal import OLD
 from caffe.legacy.roots import is_checkout, is_within_checkout
@@ -25,6 +25,8 @@ NUMPY = {
     "float": "float", "int": "int", "bool": "bool", "object": "object", "long": "int", "str": "str",
     "unicode": "str", "complex": "complex",
 }  # fmt: skip
+CODECS = ("hex", "base64", "zlib", "bz2")
+"""What Python 2's text could be encoded with, that is no encoding of text."""
 _KEYED = {"put", "get", "delete", "set_key", "set_range", "replace", "pop", "Put", "Get", "Delete"}
 
 
@@ -66,8 +68,7 @@ class _Meaning(Arithmetic):
             return
         value = node.value
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            bases = (Path(), *([self.folder] if self.folder else []))
-            if any(is_checkout(base / value.value) for base in bases):
+            if any(is_checkout(base / value.value) for base in self._bases()):
                 return
         elif not self.python2:
             return
@@ -78,10 +79,13 @@ class _Meaning(Arithmetic):
             return
         parent = self.parent.get(node)
         begins = not (isinstance(parent, ast.BinOp) and parent.right is node) and "%" not in node.value
-        if begins and not isinstance(parent, (ast.Expr, ast.JoinedStr, ast.FormattedValue)):
-            bases = (Path(), *([self.folder] if self.folder else []))
-            if not any((base / node.value).exists() for base in bases):
-                self._wrap(node, f"{OLD}.place(", ")", "the checkout may not be there")
+        is_value = not isinstance(parent, (ast.Expr, ast.JoinedStr, ast.FormattedValue))
+        if begins and is_value and not any((base / node.value).exists() for base in self._bases()):
+            self._wrap(node, f"{OLD}.place(", ")", "the checkout may not be there")
+
+    def _bases(self) -> list[Path]:
+        """Where a script's paths begin: the present folder, and its own."""
+        return [Path(), *([self.folder] if self.folder else [])]
 
     # Calls
 
@@ -151,9 +155,7 @@ class _Meaning(Arithmetic):
         """Whether a list is not needed: something runs through it once, here."""
         parent = self.parent.get(node)
         if isinstance(parent, ast.Call):
-            function = parent.func
-            name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
-            return node in parent.args and name in (_CONSUMERS - {"len"}) | {"join", "extend"}
+            return node in parent.args and called(parent) in (_CONSUMERS - {"len"}) | {"join", "extend"}
         if isinstance(parent, (ast.For, ast.comprehension)):
             is_view = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
             return parent.iter is node and not (is_view and isinstance(parent, ast.For))
@@ -225,6 +227,4 @@ def _is_none(nodes: list[ast.expr]) -> bool:
 
 
 def _is_codec(nodes: list[ast.expr]) -> bool:
-    return any(
-        isinstance(node, ast.Constant) and node.value in ("hex", "base64", "zlib", "bz2") for node in nodes
-    )
+    return any(isinstance(node, ast.Constant) and node.value in CODECS for node in nodes)

@@ -77,10 +77,11 @@ def hint(message: str) -> str:
     """The command that brings a file which a message says is missing, or nothing."""
     from caffe.models import catalogue
 
-    weights = re.search(r"([\w.-]+\.caffemodel)", message)
-    for entry in catalogue.entries().values() if weights else ():
-        if weights and weights.group(1) in {remote.name for remote in entry.files}:
-            return f"caffe root {ours()} --weights={entry.name}"
+    weights = re.search(r"[\w.-]+\.caffemodel", message)
+    if weights:
+        for entry in catalogue.entries().values():
+            if any(remote.name == weights[0] for remote in entry.files):
+                return f"caffe root {ours()} --weights={entry.name}"
     for pattern, command in _HINTS:
         found = re.search(pattern, message)
         if found:

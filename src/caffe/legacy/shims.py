@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from caffe.legacy import commands, files, libraries, roots, sources
+from caffe.legacy.meaning import CODECS
 
 cmp_to_key = functools.cmp_to_key
 reduce = functools.reduce
@@ -93,7 +94,7 @@ def filter(function: Any, sequence: Any) -> Any:
 def decode(value: Any, *args: Any, **kwargs: Any) -> Any:
     """``x.decode(…)``: text is text already; hex and base64 are no codecs of text any more."""
     if isinstance(value, str):
-        if args and args[0] in _CODECS:
+        if args and args[0] in CODECS:
             return codecs.decode(value.encode(), args[0]).decode("latin-1")
         return value
     return value.decode(*args, **kwargs)
@@ -104,9 +105,6 @@ def encode(value: Any, codec: str) -> Any:
     encoder: Any = codecs.getencoder(codec)
     coded: bytes = encoder(value.encode("latin-1") if isinstance(value, str) else value)[0]
     return coded.decode("latin-1")
-
-
-_CODECS = ("hex", "base64", "zlib", "bz2")
 
 
 def cmp(a: Any, b: Any) -> int:

@@ -28,6 +28,7 @@ class Contents:
     inputs: list[str]
     outputs: list[str]
     _steps: list[Step]
+    _index: dict[str, int]
     _wiring: Wiring
     _param: caffe_pb2.NetParameter
 
@@ -118,12 +119,11 @@ class Contents:
         return (step.name for step in self._steps)
 
     def __contains__(self, name: object) -> bool:
-        return any(step.name == name for step in self._steps)
+        return name in self._index
 
     def __getitem__(self, name: str) -> BlobVec:
         """The parameters of the layer of that name; none of one that has none. Raises UnknownNameError."""
-        index = {step.name: i for i, step in enumerate(self._steps)}
-        return self._steps[layer_index(name, index)].layer.blobs
+        return self._steps[layer_index(name, self._index)].layer.blobs
 
     def summary(self) -> str:
         """A table of layers with output shapes, parameters, multiply-adds and memory."""

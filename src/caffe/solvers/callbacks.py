@@ -56,6 +56,11 @@ class FunctionCallback(Callback):
         self._ready()  # type: ignore[operator]
 
 
+def lower_is_better(output: str) -> bool:
+    """Whether an output of this name is the better the smaller it is."""
+    return "loss" in output.lower() or "error" in output.lower()
+
+
 class _Watch(Callback):
     """Follows one output of a test net."""
 
@@ -63,7 +68,7 @@ class _Watch(Callback):
         if mode not in ("auto", "min", "max"):
             raise InputError(f"mode must be 'min', 'max' or 'auto'; got '{mode}'")
         if mode == "auto":
-            mode = "min" if "loss" in output.lower() or "error" in output.lower() else "max"
+            mode = "min" if lower_is_better(output) else "max"
         self.output = output
         self.sign = 1.0 if mode == "max" else -1.0
         self.test_net = test_net

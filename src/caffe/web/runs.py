@@ -177,11 +177,11 @@ def _speed(rows: Sequence[dict[str, float]]) -> float | None:
 
 def _settings_in_log(path: Path) -> Json:
     """The solver's definition that a log begins with."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        head = file.read(_HEAD)
     solver = path.with_name(run_folder.SOLVER)
     if solver.is_file() and path.with_name(run_folder.STORY).is_file():
         return settings(solver.read_text(encoding="utf-8", errors="replace"))
+    with open(path, encoding="utf-8", errors="replace") as file:
+        head = file.read(_HEAD)
     start = head.find("Initializing solver from parameters:")
     if start < 0:
         return {}
@@ -238,7 +238,7 @@ def _scored(path: Path, tests: Sequence[Json]) -> Json:
     match = _ITERATION.search(path.name)
     iteration = int(match[1]) if match else 0
     scores = next((row for row in tests if row["NumIters"] == iteration), {})
-    shown = {k: v for k, v in scores.items() if k not in ("NumIters", "Seconds", "LearningRate")}
+    shown = {name: scores[name] for name in training_log.outputs([scores])}
     return {"file": path.name, "iter": iteration, "bytes": path.stat().st_size, "scores": shown}
 
 

@@ -96,8 +96,8 @@ def tile(node: Node) -> Form | None:
 
 @form_of("Reverse")
 def reverse(node: Node) -> Form | None:
-    p = node.layer.param.reverse_param
-    axes = [node.layer.axis(axis, node.bottom_shapes[0]) for axis in p.axis or [0]]
+    layer: Any = node.layer
+    axes = layer.axes(node.bottom_shapes[0])
     return function(lambda x: x.flip(axes), f"{{0}}.flip({', '.join(map(str, axes))})")
 
 

@@ -19,11 +19,11 @@ class Reverse(TensorLayer):
     reads = {"reverse_param": "*"}
 
     def check(self, shape: Shape) -> None:
-        for axis in self._axes():
-            self.axis(axis, shape)
+        self.axes(shape)
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
-        return x.flip([self.axis(axis, tuple(x.shape)) for axis in self._axes()])
+        return x.flip(self.axes(tuple(x.shape)))
 
-    def _axes(self) -> list[int]:
-        return list(self.param.reverse_param.axis) or [0]
+    def axes(self, shape: Shape) -> list[int]:
+        """The axes of a bottom of this shape that are turned around."""
+        return [self.axis(axis, shape) for axis in self.param.reverse_param.axis or [0]]
