@@ -83,6 +83,39 @@ def test_a_script_of_python_2(tmp_path, capsys):
     assert "broken.py:2: problem: This is not Python 3" in doctor(capsys, tmp_path / "broken.py")[1]
 
 
+def test_what_caffe_run_does_about_a_script(tmp_path, capsys):
+    old = "import caffe, cPickle\nprint 'a'\n{}.has_key(3)\nimport no_such\nnet.set_phase_test()\n"
+    (tmp_path / "old.py").write_text(old)
+    status, out = doctor(capsys, tmp_path / "old.py")
+    assert status == 1 and "2 lines translated in memory; these problems remain:" in out
+    assert re.findall(r"    line (\d+): (.*)", out) == [
+        ("4", "The module 'no_such' is not installed"),
+        ("5", ".set_phase_test() left pycaffe's nets in 2014 or 2015"),
+    ]
+    (tmp_path / "cured.py").write_text("import urllib2, cpu_nms\n")
+    (tmp_path / "cpu_nms.pyx").write_text("")
+    out = doctor(capsys, tmp_path / "cured.py")[1]
+    assert "urllib2 is Python 2's" in out and "caffe run runs this as it is, 0 lines" in out
+    assert "remain" not in out
+    (tmp_path / "broken.py").write_text("print 'a'\nx = = 3\n")
+    status, out = doctor(capsys, tmp_path / "broken.py")
+    assert status == 1 and "caffe run" not in out
+
+
+def test_a_notebook(tmp_path, capsys):
+    nbformat = pytest.importorskip("nbformat")
+    v4 = nbformat.v4
+    cells = ["%matplotlib inline\nimport caffe", "%%bash\nls", "print 'a'\ncaffe.set_mode_gpuu()", "x = = 3"]
+    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell(c) for c in cells]), tmp_path / "a.ipynb")
+    status, out = doctor(capsys, tmp_path / "a.ipynb")
+    assert status == 1
+    assert "a.ipynb, cell 3:2: problem: caffe has no 'set_mode_gpuu'" in out
+    assert re.search(r"a.ipynb, cell 4:1: problem: Neither Python 3 nor Python 2", out)
+    assert "2 lines translated in memory" in out and out.endswith("a.ipynb: 2 problems\n")
+    (tmp_path / "b.ipynb").write_text("{}")
+    assert doctor(capsys, tmp_path / "b.ipynb")[0] == 1
+
+
 def test_a_script_that_is_fine(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "new.py").write_text(FINE)

@@ -20,12 +20,13 @@ from caffe.errors import MissingFileError
     help="Say what is installed (versions, devices, compiler, extras), and whether another caffe is in the way.",
 )
 def command(files: tuple[str, ...], install: bool) -> int:
-    """Look through FILES (.py scripts, net and solver prototxts) without running them; or at what is installed.
+    """Look through FILES (scripts, notebooks, net and solver prototxts) without running them; or at what is installed.
 
     Prints problems (Python 2, names and parameters that do not exist, unknown layers, missing files) and
-    notes, each with its line and the fix. The exit status is 1 if there are problems.
+    notes, each with its line and the fix; of a script also what 'caffe run' would translate and which problems
+    would remain. The exit status is 1 if there are problems.
     """
-    from caffe.doctor import definitions, scripts
+    from caffe.doctor import definitions, old_scripts
     from caffe.doctor.finding import PROBLEM
 
     if not files and not install:
@@ -35,7 +36,8 @@ def command(files: tuple[str, ...], install: bool) -> int:
         path = Path(name)
         if not path.is_file():
             raise MissingFileError("This file does not exist", file=path)
-        found = scripts.check(path) if path.suffix == ".py" else definitions.check(path)
+        kinds = {".py": old_scripts.check, ".ipynb": old_scripts.check_notebook}
+        found = kinds.get(path.suffix, definitions.check)(path)
         for finding in found:
             click.echo(str(finding))
         count = sum(f.kind == PROBLEM for f in found)

@@ -13,6 +13,7 @@ import caffe
 from caffe import net_spec
 from caffe.doctor.finding import NOTE, PROBLEM, Finding
 from caffe.errors import CaffeError, close_names
+from caffe.legacy.renewal import OLD
 
 # What stops Python 3 from reading the file: pattern, message, fix
 _PYTHON2_LINES = (
@@ -63,6 +64,8 @@ _REMOVED_METHODS = {
     "set_raw_scale": "Set it on a caffe.io.Transformer, or give raw_scale to caffe.Classifier",
     "set_channel_swap": "Set it on a caffe.io.Transformer, or give channel_swap to caffe.Classifier",
 }
+NOT_LOOKED_AT = "The rest was not looked at: Python 3 cannot read the file"
+_MISSING = re.compile(r"The module '?([\w.]+)'? is (?:Python 2's|not installed)")
 _READ = (".prototxt", ".caffemodel", ".binaryproto", ".solverstate", ".npy")
 
 
@@ -73,18 +76,25 @@ def check(path: Path) -> list[Finding]:
             text = file.read()
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         return [Finding(str(path), 0, PROBLEM, f"cannot be read: {error}")]
+    return check_text(str(path), text)
+
+
+def check_text(name: str, text: str) -> list[Finding]:
+    """What would not work in a script's text."""
     try:
-        tree = ast.parse(text, str(path))
+        tree = ast.parse(text, name)
     except SyntaxError as error:
-        found = list(_python2_syntax(str(path), text))
+        found = list(_python2_syntax(name, text))
         if not found:
-            found = [Finding(str(path), error.lineno or 0, PROBLEM, f"This is not Python 3: {error.msg}")]
-        fix = "2to3 or futurize mend most of this; then run the doctor again"
-        return [
-            *found,
-            Finding(str(path), 0, NOTE, "The rest was not looked at: Python 3 cannot read the file", fix),
-        ]
-    return sorted(set(_Script(str(path)).check(tree)))
+            found = [Finding(name, error.lineno or 0, PROBLEM, f"This is not Python 3: {error.msg}")]
+        return [*found, Finding(name, 0, NOTE, NOT_LOOKED_AT)]
+    return sorted(set(_Script(name).check(tree)))
+
+
+def missing_module(finding: Finding) -> str | None:
+    """The module that a finding says cannot be imported; None if it is about something else."""
+    found = _MISSING.fullmatch(finding.message)
+    return found and found.group(1)
 
 
 def _python2_syntax(file: str, text: str) -> Iterator[Finding]:
@@ -102,7 +112,7 @@ class _Script:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.names: dict[str, str] = {}  # name in the script → what of caffe it stands for
+        self.names = {OLD: "caffe.legacy.shims"}  # name in the script → what of caffe it stands for
         self.transformers: set[str] = set()
         self.defined: set[str] = set()
 
@@ -250,7 +260,7 @@ class _Script:
             yield self._note(
                 node, f"'{value}' is a program of the original", "Use the caffe command (caffe --help)"
             )
-        named = value.endswith(_READ) and not value.startswith(".") and not re.search(r"[%{*\n]", value)
+        named = value.endswith(_READ) and not value.startswith(".") and not re.search(r"[%{*\s]", value)
         if named and not unknown and not Path(value).exists() and not self._beside(value):
             yield self._note(node, f"The file '{value}' does not exist from here")
 

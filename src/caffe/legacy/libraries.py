@@ -263,6 +263,11 @@ class OldNames(importlib.abc.MetaPathFinder):
 _finder = OldNames()
 
 
+def provides(name: str) -> bool:
+    """Whether a module that is not installed is found by its old name once :func:`install` has run."""
+    return name in _MADE or name in _RENAMED
+
+
 def install() -> None:
     """Put the old names back; once."""
     if _finder in sys.meta_path:

@@ -36,7 +36,8 @@ def read(path: Path) -> Any:
     return notebook
 
 
-def _sources(notebook: Any) -> list[str]:
+def sources(notebook: Any) -> list[str]:
+    """The text of each cell of code."""
     return [str(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
 
 
@@ -47,7 +48,7 @@ def is_python2(notebook: Any) -> bool:
     if str(version).startswith("2.") or kernel == "python2":
         return True
     cells = Cells()
-    for source in _sources(notebook):
+    for source in sources(notebook):
         cells(source.splitlines(keepends=True))
     return bool(cells.python2)
 
@@ -57,7 +58,7 @@ def translations(path: Path) -> list[tuple[str, Translation]]:
     notebook = read(path)
     old = is_python2(notebook) or None
     return [
-        (f"{path}, cell {i}", translate_cell(source, old)) for i, source in enumerate(_sources(notebook), 1)
+        (f"{path}, cell {i}", translate_cell(source, old)) for i, source in enumerate(sources(notebook), 1)
     ]
 
 
@@ -94,7 +95,7 @@ def execute(
     except CellExecutionError as error:
         number = sum(c.cell_type == "code" for c in notebook.cells[: i + 1])
         print(
-            f"{path}: cell {number} of {len(_sources(notebook))}: {error.ename}: {error.evalue}",
+            f"{path}: cell {number} of {len(sources(notebook))}: {error.ename}: {error.evalue}",
             file=sys.stderr,
         )
         command = roots.hint(str(error.evalue))
