@@ -1,4 +1,4 @@
-"""What predict, detect and segment share: flags, photos, tables, pictures, JSON."""
+"""What predict, detect, segment and pose share: flags, photos, tables, pictures, JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ def flags(function: _F) -> _F:
     """Add the flags of commands that predict."""
     options = [
         click.option("--labels", default="", help="The classes' names, a line each, or SSD's label map."),
-        click.option("--threshold", default=0.5, show_default=True, help="The least score of a box."),
+        click.option(
+            "--threshold",
+            type=float,
+            default=None,
+            show_default="0.5; 0.1 of parts",
+            help="The least score of a box, or of a body's part.",
+        ),
         click.option(
             "--overlap", default=0.3, show_default=True, help="How much boxes of a class may overlap."
         ),
@@ -166,13 +172,15 @@ def run(photo_paths: Sequence[str], given: dict[str, Any], wanted: str = "") -> 
     photo_paths = _images.take_model(photo_paths, given)
     for path in photo_paths:
         paths.must_exist(path)
-    if not 0 <= given["threshold"] <= 1:
+    if given["threshold"] is not None and not 0 <= given["threshold"] <= 1:
         raise click.BadParameter(f"must be from 0 to 1; got {given['threshold']}", param_hint="--threshold")
     devices.use(given["gpu"])
     net = Net(given["model"], caffe_pb2.TEST, weights=given["weights"])
     kind = Kind(wanted) if wanted else answer_of(net).kind
     found = list(
-        {Kind.BOXES: _boxes, Kind.PIXELS: _pixels, Kind.CLASSES: _classes}[kind](net, photo_paths, given)
+        {Kind.BOXES: _boxes, Kind.PIXELS: _pixels, Kind.POSE: _people, Kind.CLASSES: _classes}[kind](
+            net, photo_paths, given
+        )
     )
     if given["as_json"]:
         click.echo(json.dumps(found, indent=1))
@@ -187,7 +195,11 @@ def _boxes(net: Net, paths: Sequence[str], given: dict[str, Any]) -> Iterator[di
     answer = answer_of(net)
     usual = PREPARATIONS.get(answer.form if answer.kind is Kind.BOXES else "rows", PREPARATIONS["rows"])
     detector = PhotoDetector(
-        net, preparation(net, given, usual), given["threshold"], given["overlap"], anchors(given["anchors"])
+        net,
+        preparation(net, given, usual),
+        0.5 if given["threshold"] is None else given["threshold"],
+        given["overlap"],
+        anchors(given["anchors"]),
     )
     known = ["face"] if detector.form == "priors" else []
     names = labels(given, _class_count(detector.net, detector.form), first=1, known=known)
@@ -251,6 +263,43 @@ def _pixels(net: Net, paths: Sequence[str], given: dict[str, Any]) -> Iterator[d
             click.echo(f"{path}: {len(numbers)} classes" + (f", picture {picture}" if picture else ""))
             for share, number in shares[:20]:
                 click.echo(f"  {share:6.1%}  {names(int(number))}")
+
+
+def _people(net: Net, paths: Sequence[str], given: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    from caffe.predict.drawing import with_people
+    from caffe.predict.pose import PREPARATION, PoseEstimator
+
+    threshold = 0.1 if given["threshold"] is None else given["threshold"]
+    estimator = PoseEstimator(
+        net, preparation(net, given, PREPARATION), threshold, own_size=given["side"] == "own"
+    )
+    skeleton = estimator.skeleton
+    for path, photo in photos(paths):
+        people = estimator.find(photo)
+        picture = write_picture(given["out"], path, "pose", with_people(photo, people, skeleton))
+        yield {
+            "image": path,
+            "size": [photo.shape[1], photo.shape[0]],
+            "skeleton": skeleton.name,
+            "people": [
+                {
+                    "score": person.score,
+                    "points": {skeleton.parts[part]: list(point) for part, point in person.points.items()},
+                }
+                for person in people
+            ],
+            "picture": picture and str(picture),
+        }
+        if not given["as_json"]:
+            what = {"hand": "hand", "face": "face"}.get(
+                skeleton.name, "person" if len(people) == 1 else "people"
+            )
+            click.echo(f"{path}: {len(people) or 'no'} {what}" + (f", picture {picture}" if picture else ""))
+            for person in people:
+                parts = len(person.points)
+                click.echo(f"  {person.score:.3f}  {parts} of {len(skeleton.parts)} parts")
+                for part, (x, y, score) in person.points.items():
+                    click.echo(f"    {score:.3f}  {skeleton.parts[part]:15}  {round(x)}, {round(y)}")
 
 
 def _classes(net: Net, paths: Sequence[str], given: dict[str, Any]) -> Iterator[dict[str, Any]]:

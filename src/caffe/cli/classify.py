@@ -86,9 +86,11 @@ def _classifies(net: Classifier) -> bool:
 
     answer = answer_of(net)
     if answer.kind is not Kind.CLASSES:
-        does, command = (
-            ("finds boxes", "detect") if answer.kind is Kind.BOXES else ("colours pixels", "segment")
-        )
+        does, command = {
+            Kind.BOXES: ("finds boxes", "detect"),
+            Kind.PIXELS: ("colours pixels", "segment"),
+            Kind.POSE: ("finds people's parts", "pose"),
+        }[answer.kind]
         raise InputError(
             f"This net {does}; it gives no scores of classes for an image",
             fix=f"caffe {command} PHOTO --model=… --weights=…",

@@ -32,6 +32,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("predict", "Say what is on photos, by a net of any kind"),
         Entry("detect", "Find things on photos, draw boxes around them"),
         Entry("segment", "Colour photos by the class of every pixel"),
+        Entry("pose", "Find people's skeletons on photos"),
         Entry("serve", "Serve trained nets over HTTP"),
         Entry("extract_features", "Write blobs of a net over its data to databases"),
         Entry("run", "Run an old script or notebook as it is"),

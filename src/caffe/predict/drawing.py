@@ -1,4 +1,4 @@
-"""Pictures of predictions: boxes with labels, pixels in their classes' colours with a legend."""
+"""Pictures of predictions: boxes with labels, pixels in their classes' colours with a legend, skeletons."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 
 from caffe.predict.detection import Found
+from caffe.predict.pose import Person, Point
 from caffe.predict.preparation import Photo
 from caffe.predict.segmentation import Classes
+from caffe.predict.skeletons import Skeleton
 
 Name = Callable[[int], str]
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -60,6 +62,28 @@ def _plate(
     cv2.rectangle(picture, (left, top), (left + width + 6, top + height + below + 4), shade, -1)
     ink = (0, 0, 0) if np.dot(shade, (0.114, 0.587, 0.299)) > 110 else (255, 255, 255)
     cv2.putText(picture, text, (left + 3, top + height + 2), _FONT, size, ink, 1, cv2.LINE_AA)
+
+
+def with_people(photo: Photo, people: Sequence[Person], skeleton: Skeleton) -> Photo:
+    """The photo with everybody's limbs, a colour each, and dots where parts were found."""
+    picture = photo.copy()
+    unit = max(min(photo.shape[:2]) / 500, 0.6)
+    thick, dot = max(round(4 * unit), 1), max(round(4 * unit), 2)
+    if skeleton.channels[0] > 60:  # a face's points are close together
+        thick, dot = max(thick // 4, 1), max(dot // 2, 1)
+
+    def at(point: Point) -> tuple[int, int]:
+        return round(point[0]), round(point[1])
+
+    for person in people:
+        for number, limb in enumerate(skeleton.limbs):
+            if limb.drawn and limb.start in person.points and limb.end in person.points:
+                ends = at(person.points[limb.start]), at(person.points[limb.end])
+                cv2.line(picture, *ends, bright(number), thick, cv2.LINE_AA)
+        for point in person.points.values():
+            cv2.circle(picture, at(point), dot, (255, 255, 255), -1, cv2.LINE_AA)
+            cv2.circle(picture, at(point), dot, (40, 40, 40), 1, cv2.LINE_AA)
+    return picture
 
 
 def with_classes(photo: Photo, classes: Classes, name: Name, opacity: float = 0.6) -> Photo:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
 from caffe.errors import InputError
 from caffe.net.net import Net
+from caffe.predict.skeletons import OF_MANY, OF_ONE
 
 PROBABILITIES = ("Softmax", "Sigmoid")
+_LAST_STAGE = re.compile(r"Mconv\d_stage\d")  # what OpenPose's nets of hands and faces end with
 _MOST_ROWS = 7  # values of a row of DetectionOutput: image, label, score, four corners
 
 
@@ -18,6 +21,7 @@ class Kind(Enum):
     CLASSES = "classes"
     BOXES = "boxes"
     PIXELS = "pixels"
+    POSE = "pose"
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Answer:
     kind: Kind
     outputs: tuple[str, ...]
     form: str = ""
-    """Of boxes: ``rows`` (SSD, YOLO), ``regions`` (R-CNN), ``priors`` (UltraFace), ``maps`` (YOLO's, not decoded)."""
+    """Of boxes: ``rows`` (SSD, YOLO), ``regions`` (R-CNN), ``priors`` (UltraFace), ``maps`` (YOLO's, not decoded).
+    Of a pose: the skeleton's name."""
     probabilities: bool = False
     """Whether classes' scores are probabilities."""
 
@@ -51,6 +56,9 @@ def answer_of(net: Net) -> Answer:
     priors = _priors(net)
     if priors is not None:
         return Answer(Kind.BOXES, priors, "priors")
+    pose = _pose(net)
+    if pose is not None:
+        return pose
     maps = [name for name, shape in shapes.items() if len(shape) == 4 and shape[2] * shape[3] > 1]
     if maps:
         yolo = len(maps) == len(shapes) and all(
@@ -94,4 +102,22 @@ def _priors(net: Net) -> tuple[str, str] | None:
     four = [name for name, shape in shapes.items() if len(shape) == 3 and shape[2] == 4]
     if len(two) == len(four) == 1 and shapes[two[0]][1] == shapes[four[0]][1]:
         return two[0], four[0]
+    return None
+
+
+def _pose(net: Net) -> Answer | None:
+    """OpenPose's heat maps and fields, as outputs or concatenated; of a hand or face the maps of the last stage."""
+    names = list(net.outputs)
+    last = next((step for step in net.steps if list(step.top_names) == names), None)
+    if last is not None and last.layer.type == "Concat":
+        names = list(last.bottom_names)
+    by_channels = {net.blobs[name].shape[1]: name for name in names if len(net.blobs[name].shape) == 4}
+    for skeleton in OF_MANY:
+        heat, fields = (by_channels.get(channels) for channels in skeleton.channels)
+        if heat and fields and len(names) == 2:
+            return Answer(Kind.POSE, (heat, fields), skeleton.name)
+    for skeleton in OF_ONE:
+        heat = by_channels.get(skeleton.channels[0])
+        if heat and last is not None and _LAST_STAGE.fullmatch(last.layer.name):
+            return Answer(Kind.POSE, (heat,), skeleton.name)
     return None
