@@ -11,6 +11,7 @@ import pytest
 from support_assets import GOLDEN
 
 from caffe import logs, training_log
+from caffe.errors import DataError
 
 CLASSIC = """\
 I1231 23:59:58.500000  3348 solver.cpp:289] Solving regression
@@ -56,3 +57,32 @@ def test_our_lines_are_glogs() -> None:
     stamp, _, process, place = text.split()[:4]
     assert len(stamp) == 5 and 1 <= int(stamp[1:3]) <= 12 and 1 <= int(stamp[3:]) <= 31
     assert int(process) == os.getpid() and place.endswith("]")
+
+
+ROW = '{"iter": %d, "seconds": 1, "lr": 0.5, "kind": "train", "loss": 2, "outputs": {"loss": [2]}}'
+
+
+def test_a_row_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
+    """A run that was killed while it wrote, and resumed."""
+    (tmp_path / "a.jsonl").write_text("\n".join([ROW % 0, (ROW % 1)[:30], ROW % 2]))
+    assert [row["NumIters"] for row in training_log.read(tmp_path / "a.jsonl").train] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{}", "it lacks 'iter'"),
+        ((ROW % 1).replace('"loss": 2, ', ""), "it lacks 'loss'"),
+        ("[3]", "list"),
+        ("3", "int"),
+        ((ROW % 1).replace("[2]", "2"), "int"),
+        ((ROW % 1).replace('{"loss": [2]}', "[2]"), "list"),
+    ],
+)
+def test_lines_that_are_no_rows_are_named(line: str, says: str, tmp_path: Path) -> None:
+    text = (
+        (ROW % 0).replace('"loss": [2]', '"accuracy": [2]') + "\n" + line.replace('{"loss": [', '{"a": [', 1)
+    )
+    (tmp_path / "a.jsonl").write_text(text)
+    with pytest.raises(DataError, match=rf"a\.jsonl.*2.*no row of a training's metrics.*{says}"):
+        training_log.read(tmp_path / "a.jsonl")

@@ -92,21 +92,29 @@ def join(pieces: Sequence[TrainingLog]) -> TrainingLog:
 
 def _from_metrics(text: str) -> TrainingLog:
     found = TrainingLog()
-    for line in text.splitlines():
+    for number, line in enumerate(text.splitlines(), 1):
         try:
             entry = json.loads(line)
         except ValueError:
-            break  # cut short by a crash
-        row: Row = {"NumIters": entry["iter"], "Seconds": entry["seconds"], "LearningRate": entry["lr"]}
-        for name, values in entry["outputs"].items():
-            row.update({name if len(values) == 1 else f"{name}[{i}]": v for i, v in enumerate(values)})
-        if entry["kind"] == "train":
-            row.setdefault("loss", entry["loss"])
-            found.train.append(row)
-        elif entry.get("net", 0) == 0:
-            found.test.append(row)
-        else:
-            found.other_tests.setdefault(entry["net"], []).append(row)
+            continue  # cut short by a crash
+        try:
+            row: Row = {"NumIters": entry["iter"], "Seconds": entry["seconds"], "LearningRate": entry["lr"]}
+            for name, values in entry["outputs"].items():
+                row.update({name if len(values) == 1 else f"{name}[{i}]": v for i, v in enumerate(values)})
+            is_training, net = entry["kind"] == "train", entry.get("net", 0)
+            if is_training:
+                row.setdefault("loss", entry["loss"])
+        except (KeyError, TypeError, AttributeError) as error:
+            says = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise DataError(
+                f"This line is no row of a training's metrics: {says}",
+                line=number,
+                fix="Give the metrics.jsonl that caffe train writes beside its snapshots, or a log",
+            ) from None
+        rows = (
+            found.train if is_training else found.test if net == 0 else found.other_tests.setdefault(net, [])
+        )
+        rows.append(row)
     return found
 
 

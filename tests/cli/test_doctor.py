@@ -182,3 +182,17 @@ def test_solvers(tmp_path, capsys):
 def test_a_file_that_does_not_exist(tmp_path, capsys):
     assert main([str(tmp_path / "none.py")]) == 1
     assert "none.py: This file does not exist" in capsys.readouterr().err
+
+
+def test_a_folder_stands_for_what_is_in_it_and_below(tmp_path, capsys):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "net.prototxt").write_text(INPUT + LAYER.format("a", "ReLUU", ""))
+    (tmp_path / "fine.py").write_text(FINE)
+    (tmp_path / "words.txt").write_text("no net")
+    status, out = doctor(capsys, tmp_path)
+    assert (
+        status == 1 and "ReLUU" in out and "fine.py: nothing stands in the way" in out and "words" not in out
+    )
+    (tmp_path / "empty").mkdir()
+    assert main([str(tmp_path / "empty")]) == 1
+    assert "no files of .prototxt, .py, .ipynb in this folder" in capsys.readouterr().err

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from caffe.cli import gflags
 from caffe.errors import MissingFileError
+
+_LOOKED_AT = (".prototxt", ".py", ".ipynb")
 
 
 @click.command("doctor", cls=gflags.GflagsCommand)
@@ -20,7 +22,7 @@ from caffe.errors import MissingFileError
     help="Say what is installed (versions, devices, compiler, extras), and whether another caffe is in the way.",
 )
 def command(files: tuple[str, ...], install: bool) -> int:
-    """Look through FILES (scripts, notebooks, net and solver prototxts) without running them; or at what is installed.
+    """Look through FILES (scripts, notebooks, prototxts, folders) without running them; or at what is installed.
 
     Prints problems (Python 2, names and parameters that do not exist, unknown layers, missing files) and
     notes, each with its line and the fix; of a script also what 'caffe run' would translate and which problems
@@ -32,10 +34,7 @@ def command(files: tuple[str, ...], install: bool) -> int:
     if not files and not install:
         raise click.UsageError("Give files to look through, or --install")
     problems = _look_at_installation() if install else 0
-    for name in files:
-        path = Path(name)
-        if not path.is_file():
-            raise MissingFileError("This file does not exist", file=path)
+    for path in _files(files):
         kinds = {".py": old_scripts.check, ".ipynb": old_scripts.check_notebook}
         found = kinds.get(path.suffix, definitions.check)(path)
         for finding in found:
@@ -43,9 +42,25 @@ def command(files: tuple[str, ...], install: bool) -> int:
         count = sum(f.kind == PROBLEM for f in found)
         problems += count
         click.echo(
-            f"{name}: {f'{count} problem' + 's' * (count > 1) if count else 'nothing stands in the way'}"
+            f"{path}: {f'{count} problem' + 's' * (count > 1) if count else 'nothing stands in the way'}"
         )
     return 1 if problems else 0
+
+
+def _files(names: Sequence[str]) -> Iterator[Path]:
+    """The files; of folders the scripts, notebooks and prototxts in them and below. Raises MissingFileError."""
+    for path in map(Path, names):
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix in _LOOKED_AT and file.is_file())
+            if not found:
+                raise MissingFileError(
+                    f"There are no files of {', '.join(_LOOKED_AT)} in this folder or below", file=path
+                )
+            yield from found
+        elif path.exists():
+            yield path
+        else:
+            raise MissingFileError("This file does not exist", file=path)
 
 
 def _look_at_installation() -> int:

@@ -76,9 +76,9 @@ def read_bytes(path: str) -> bytes:
     try:
         return files.read_bytes(path, kind=DataError)
     except MissingFileError:
-        raise MissingFileError(
-            "the image does not exist", file=path, fix="Correct the list or root_folder"
-        ) from None
+        quoted = path.endswith(('"', "'"))
+        fix = "Names in lists stand without quotes" if quoted else "Correct the list or root_folder"
+        raise MissingFileError("the image does not exist", file=path, fix=fix) from None
 
 
 def read_image(path: str, height: int = 0, width: int = 0, color: bool | None = True) -> Array:
