@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,34 @@ def test_help(words: list[str], capsys: Capture) -> None:
     shown = capsys.readouterr().out
     assert shown.startswith(f"Usage: {' '.join(['caffe', *words])}")
     assert "--help" in shown
+
+
+@pytest.mark.parametrize("words", every_command()[1:], ids=" ".join)
+def test_help_has_an_example_that_is_understood(
+    words: list[str], capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = load(words[0])
+    if isinstance(command, click.Group):
+        if len(words) == 1:  # its commands have examples
+            return
+        command = command.commands[words[1]]
+    assert main([*words, "--help"]) == 0
+    before = (
+        capsys.readouterr().out.split("\nOptions:")[0].replace("    caffe", "  caffe").replace("\\\n", "")
+    )
+    lines = [shlex.split(line, comments=True) for line in before.splitlines() if line.startswith("  caffe ")]
+    examples = [line[1 + len(words) :] for line in lines if line[: 1 + len(words)] == ["caffe", *words]]
+    assert examples
+    monkeypatch.chdir(tmp_path)
+    for example in examples:
+        for word in example:  # some flags want a file or folder that is there
+            file = Path(word.rpartition("=")[2])
+            if not file.is_absolute():
+                (file.parent if file.suffix else file).mkdir(parents=True, exist_ok=True)
+            if file.suffix and not file.is_absolute():
+                file.touch()
+        with command.make_context(" ".join(words), list(example)):
+            pass
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["-help"], ["-h"]], ids=str)

@@ -43,6 +43,9 @@ def command(images: tuple[str, ...], **flags: Any) -> int:
     """Print the most likely classes of IMAGES with their scores.
 
     Or: caffe classify INPUT OUTPUT.npy saves the scores of every image.
+
+    \b
+      caffe classify cat.jpg --model=deploy.prototxt --weights=net.caffemodel --labels=synset_words.txt
     """
     import numpy as np
 

@@ -33,6 +33,9 @@ from caffe.proto import caffe_pb2
 def command(database: str, mean_file: str | None, backend: str | None, skip_damaged: bool) -> None:
     """Compute the mean of all images of DATABASE, write it to MEAN_FILE (.binaryproto), print it by
     channel.
+
+    \b
+      caffe compute_image_mean train_lmdb mean.binaryproto
     """
     source = open_database(database, backend)
     total: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None = None

@@ -63,6 +63,9 @@ def command(
     SOURCE is an ONNX file (x.onnx), a file of torch.export (x.pt2), module.py:function (a function that gives a
     torch.nn.Module, or one and its example inputs), torchvision:NAME or timm:NAME; or a prototxt, with
     --weights=its.caffemodel, whose layers are rewritten in the dialect's.
+
+    \b
+      caffe convert torchvision:resnet18 resnet18 --shape=1,3,224,224 --dialect=bvlc
     """
     if source.lower().endswith((".prototxt", ".prototext", ".pt.txt")):
         _rewrite(source, out, weights, dialect, read, v1, 3 if check else 0, force)

@@ -30,6 +30,9 @@ def command(input_folder: str, output_folder: str, backend: str, overwrite: bool
     """Write CIFAR-10 of INPUT_FOLDER (data_batch_1.bin …, test_batch.bin) to two databases in OUTPUT_FOLDER.
 
     They are called cifar10_train_BACKEND and cifar10_test_BACKEND; keys are five digits.
+
+    \b
+      caffe convert_cifar_data cifar-10-batches-bin/ . lmdb
     """
     batches = [_read(Path(input_folder, f"data_batch_{i}.bin")) for i in range(1, 6)]
     test = _read(Path(input_folder, "test_batch.bin"))

@@ -44,6 +44,9 @@ def command(root: str, list_file: str, database: str, **flags: Any) -> int:
     """Write the images that LIST names, "file label" a line, below the folder ROOT to DATABASE.
 
     ROOT is put before each name as it is: end it with a slash. Keys are place and name, 00000000_file.jpg.
+
+    \b
+      caffe convert_imageset --resize_height=256 --resize_width=256 images/ list.txt train_lmdb
     """
     for flag in ("resize_width", "resize_height"):
         if flags[flag] < 0:

@@ -27,6 +27,9 @@ def command(images: str, labels: str, database: str, backend: str, overwrite: bo
     """Write the handwritten digits of IMAGES and LABELS (idx files, plain or gzip) to DATABASE.
 
     Keys are the eight-digit place in the file; records 1×28×28 with the digit as label.
+
+    \b
+      caffe convert_mnist_data train-images-idx3-ubyte train-labels-idx1-ubyte mnist_train_lmdb
     """
     pixels, classes = read_mnist(images, labels)
     count, rows, columns = pixels.shape

@@ -30,6 +30,9 @@ def command(images: str, labels: str, database: str, backend: str, seed: int | N
     """Write as many random pairs as there are digits in IMAGES and LABELS (idx files) to DATABASE.
 
     A record has two channels, a digit each; its label is 1 if both are the same digit, else 0.
+
+    \b
+      caffe convert_mnist_siamese_data train-images-idx3-ubyte train-labels-idx1-ubyte pairs_leveldb
     """
     pixels, classes = read_mnist(images, labels)
     count, rows, columns = pixels.shape

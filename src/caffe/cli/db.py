@@ -41,7 +41,11 @@ def _image(datum: Datum) -> Any:
 @command.command("ls", cls=GflagsCommand)
 @click.argument("folders", nargs=-1)
 def ls(folders: tuple[str, ...]) -> None:
-    """List the databases in FOLDERS (or here), with their kind, number of records and size."""
+    """List the databases in FOLDERS (or here), with their kind, number of records and size.
+
+    \b
+      caffe db ls data/
+    """
     listed = 0
     for folder in folders or (".",):
         paths.must_exist(folder)
@@ -68,7 +72,11 @@ def _is_database(path: str) -> bool:
 @click.option("--count", type=int, default=10, show_default=True, help="How many records.")
 @click.option("--picture", help="Also write these images side by side into this file.")
 def head(path: str, count: int, picture: str | None) -> None:
-    """Show the first records of a database: key, shape, label; as a contact sheet with --picture."""
+    """Show the first records of a database: key, shape, label; as a contact sheet with --picture.
+
+    \b
+      caffe db head train_lmdb --count=5 --picture=first.png
+    """
     database = open_database(path)
     tiles = []
     for key, record in islice(database.items(), count):
@@ -121,7 +129,11 @@ def _viewable(image: Any) -> Any:
 @command.command("stat", cls=GflagsCommand)
 @click.argument("path")
 def stat(path: str) -> None:
-    """Count records by shape and by label, and show the range and mean of the values."""
+    """Count records by shape and by label, and show the range and mean of the values.
+
+    \b
+      caffe db stat train_lmdb
+    """
     shapes: dict[str, int] = {}
     labels: dict[str, int] = {}
     low, high, total, values = np.inf, -np.inf, 0.0, 0
@@ -163,7 +175,11 @@ def _records(path: str, what: str) -> Iterator[tuple[Any, Datum]]:
 @command.command("verify", cls=GflagsCommand)
 @click.argument("path")
 def verify(path: str) -> int:
-    """Read and decode every record; names those that are damaged. The exit status is 1 if there are any."""
+    """Read and decode every record; names those that are damaged. The exit status is 1 if there are any.
+
+    \b
+      caffe db verify train_lmdb
+    """
     database = open_database(path)
     count = damaged = 0
     for key, record in track(database.items(), "checking", len(database)):
@@ -185,7 +201,11 @@ def verify(path: str) -> int:
 @click.option("--backend", type=click.Choice(BACKENDS), help="Kind of TARGET. [default: as the first source]")
 @click.option("--overwrite/--nooverwrite", help="Replace TARGET if it exists.")
 def merge(sources: tuple[str, ...], target: str, backend: str | None, overwrite: bool) -> None:
-    """Write the records of SOURCES, one after the other, to TARGET; keys get the source's number in front."""
+    """Write the records of SOURCES, one after the other, to TARGET; keys get the source's number in front.
+
+    \b
+      caffe db merge first_lmdb second_lmdb both_lmdb
+    """
     with create(target, backend or backend_of(sources[0]), overwrite=overwrite) as writer:
         digits = len(str(len(sources) - 1))
         for i, source in enumerate(sources):
@@ -208,6 +228,9 @@ def merge(sources: tuple[str, ...], target: str, backend: str | None, overwrite:
 def subset(source: str, target: str, start: int, count: int | None, every: int, **flags: Any) -> None:
     """Copy some records of SOURCE to TARGET, keys and bytes as they are (also from LMDB to LevelDB and
     back).
+
+    \b
+      caffe db subset train_lmdb few_lmdb --count=100
     """
     if start < 0 or every < 1 or (count is not None and count < 1):
         raise InputError("--start must be at least 0, --every and --count at least 1")

@@ -12,7 +12,11 @@ from caffe.cli import gflags
 @click.command("device_query", cls=gflags.GflagsCommand)
 @click.option("--gpu", default="", help="Devices to describe, as 0,1 or all; all where left out.")
 def command(gpu: str) -> int:
-    """Describe the devices that torch can compute on."""
+    """Describe the devices that torch can compute on.
+
+    \b
+      caffe device_query --gpu=all
+    """
     import torch
 
     from caffe import runtime

@@ -27,6 +27,9 @@ def command(files: tuple[str, ...], install: bool) -> int:
     Prints problems (Python 2, names and parameters that do not exist, unknown layers, missing files) and
     notes, each with its line and the fix; of a script also what 'caffe run' would translate and which problems
     would remain. The exit status is 1 if there are problems.
+
+    \b
+      caffe doctor old_script.py train_val.prototxt
     """
     from caffe.doctor import definitions, old_scripts
     from caffe.doctor.finding import PROBLEM

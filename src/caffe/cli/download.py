@@ -26,7 +26,11 @@ NAMES = ", ".join(CATALOGUE)
 @click.option("--from", "source", help="A folder that holds the files already: copy and check, no network.")
 @click.option("--mirror", "mirrors", multiple=True, help="An address to try first; may be repeated.")
 def command(names: tuple[str, ...], folder: str | None, source: str | None, mirrors: tuple[str, ...]) -> int:
-    """Download NAMES, check them, unpack them. What is there already is kept, what broke off goes on."""
+    """Download NAMES, check them, unpack them. What is there already is kept, what broke off goes on.
+
+    \b
+      caffe download mnist
+    """
     if not names:
         click.echo(f"Name what to download: {NAMES}", err=True)
         return 2

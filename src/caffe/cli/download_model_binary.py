@@ -20,6 +20,9 @@ def command(dirname: str, source: str | None) -> int:
     """Download the weights of MODEL_FOLDER into it; a broken download goes on where it stopped.
 
     The head of its readme.md names caffemodel (the file), caffemodel_url and sha1.
+
+    \b
+      caffe download_model_binary models/bvlc_reference_caffenet
     """
     from caffe.data.downloads import download, find
 

@@ -30,6 +30,9 @@ def command(
     """Draw the net of a prototxt into PICTURE, whose ending is the format: .png, .svg, .pdf, .dot …
 
     All but .dot need Graphviz.
+
+    \b
+      caffe draw_net train_val.prototxt net.png --rankdir=TB
     """
     from caffe import draw
     from caffe.formats import prototxt

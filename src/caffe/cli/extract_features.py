@@ -83,6 +83,9 @@ def command(
     """Run MODEL with WEIGHTS in TEST phase and write BLOBS to DATASETS, two lists with commas between.
 
     NUM_MINI_BATCHES forwards are made. A record is a Datum with float_data; in HDF5 the dataset data.
+
+    \b
+      caffe extract_features net.caffemodel train_val.prototxt fc7 features_lmdb 10 lmdb
     """
     names, targets = blobs.split(","), datasets.split(",")
     if len(names) != len(targets):

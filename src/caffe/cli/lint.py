@@ -29,6 +29,9 @@ def command(files: tuple[str, ...], dialect: str | None, listed: bool, as_json: 
 
     Layer types, fields and values that it does not have, and limits such as the largest kernel, each with file,
     line and layer. Exit status 1 where there is something.
+
+    \b
+      caffe lint deploy.prototxt --dialect=nnie
     """
     from caffe import dialects
 

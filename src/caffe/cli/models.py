@@ -26,6 +26,9 @@ def list_models(words: tuple[str, ...], long: bool) -> None:
     """List the models whose name, task, fork or licence has all WORDS: name, task, fork, licence.
 
     W: caffe models write knows its definition. D: caffe models download knows its files and their digests.
+
+    \b
+      caffe models list ssd detection
     """
     found = [e for e in entries().values() if all(w.lower() in _searched(e) for w in words)]
     if not found:
@@ -60,7 +63,11 @@ def _details(e: Entry) -> None:
 @click.option("--folder", help="Where to write; by default each model's place in Caffe's tree.")
 @click.option("--root", default=".", show_default=True, help="The folder of that tree, where Caffe is run.")
 def write(names: tuple[str, ...], folder: str | None, root: str) -> None:
-    """Write the definitions NAMES: nets to train and to deploy, solvers; 'all' writes every one."""
+    """Write the definitions NAMES: nets to train and to deploy, solvers; 'all' writes every one.
+
+    \b
+      caffe models write lenet
+    """
     for name in DEFINITIONS if names == ("all",) else names:
         for path in definition(name).write(folder, root=root):
             click.echo(str(path))
@@ -74,7 +81,11 @@ def write(names: tuple[str, ...], folder: str | None, root: str) -> None:
 def download(
     names: tuple[str, ...], folder: str | None, source: str | None, mirrors: tuple[str, ...]
 ) -> None:
-    """Download the files of the models NAMES and check them. What is there is kept, what broke off goes on."""
+    """Download the files of the models NAMES and check them. What is there is kept, what broke off goes on.
+
+    \b
+      caffe models download squeezenet_v1.0
+    """
     for name in names:
         with bar(f"downloading {name}", None, of_bytes=True) as progress:
             found = entry(name).download(folder, source=source, mirrors=mirrors, progress=shown(progress))

@@ -22,6 +22,9 @@ def command(logfile: str, output_dir: str, delimiter: str, verbose: bool) -> int
     """Write LOGFILE's iterations to OUTPUT_DIR/LOGFILE.train and its tests to OUTPUT_DIR/LOGFILE.test, as CSV.
 
     Reads logs of the original, of this package, and metrics.jsonl.
+
+    \b
+      caffe parse_log train.log logs/
     """
     from caffe import training_log
 

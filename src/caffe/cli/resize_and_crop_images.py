@@ -42,7 +42,11 @@ def command(
     resume: bool,
     threads: int,
 ) -> None:
-    """Resize images so that the shorter side is output_side_length, and cut the square in the middle out."""
+    """Resize images so that the shorter side is output_side_length, and cut the square in the middle out.
+
+    \b
+      caffe resize_and_crop_images --input_folder=photos --output_folder=squares
+    """
     if output_side_length < 1:
         raise click.BadParameter(
             f"must be at least 1; got {output_side_length}", param_hint="--output_side_length"

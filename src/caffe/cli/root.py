@@ -27,6 +27,9 @@ def command(folder: str, sources: tuple[str, ...], weights: tuple[str, ...], off
     Definitions are written, data and labels downloaded where the network allows it, weights where --weights
     names them; files at hand are taken --from where they are, checked where a digest is known. What could not be
     had is listed with the reason.
+
+    \b
+      caffe root caffe --weights=bvlc_reference_caffenet
     """
     from caffe.models.root import lay_out
 

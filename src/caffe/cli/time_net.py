@@ -63,6 +63,9 @@ def command(
     --log, in the original's lines; with --json as JSON.
     With --compile the time of the whole forward in the TEST phase, since layers are no longer run one by one.
     With --plan no times: what a whole forward runs, where layers are merged, and what is kept and freed.
+
+    \b
+      caffe time --model=deploy.prototxt --iterations=10
     """
     from caffe import logs
     from caffe.cli import devices

@@ -82,6 +82,10 @@ def command(**flags: Any) -> int:
     With --weights the layers of the same names start from those weights; with --snapshot or --resume=auto a run
     goes on exactly where it was. With several devices, or --procs, there is a process for each, and the batch is
     multiplied by their number; for several hosts use torchrun … -m caffe train --solver=….
+
+    \b
+      caffe train --solver=solver.prototxt
+      caffe train --solver=solver.prototxt --weights=pretrained.caffemodel --run=first
     """
     if flags["snapshot"] and flags["weights"]:
         raise click.UsageError("Give --snapshot to go on with a run or --weights to fine-tune, not both.")

@@ -18,7 +18,11 @@ from caffe.passes.upgrade import upgrade_net
 @click.argument("input")
 @click.argument("output")
 def command(input: str, output: str) -> None:
-    """Write the net and weights of the caffemodel INPUT, of any version, to OUTPUT in the present form."""
+    """Write the net and weights of the caffemodel INPUT, of any version, to OUTPUT in the present form.
+
+    \b
+      caffe upgrade_net_proto_binary old.caffemodel new.caffemodel
+    """
     net = NetFile(binaryproto.read_net(input), input)
     if not upgrade_net(net):
         logs.error(f"File already in latest proto format: {input}")

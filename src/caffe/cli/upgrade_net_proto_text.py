@@ -17,7 +17,11 @@ from caffe.passes.upgrade import upgrade_net
 @click.argument("input")
 @click.argument("output")
 def command(input: str, output: str) -> None:
-    """Write the net of the prototxt INPUT, of any version, to OUTPUT in the present form."""
+    """Write the net of the prototxt INPUT, of any version, to OUTPUT in the present form.
+
+    \b
+      caffe upgrade_net_proto_text old.prototxt new.prototxt
+    """
     net = prototxt.read_net(input)
     if not upgrade_net(net):
         logs.error(f"File already in latest proto format: {input}")

@@ -18,7 +18,11 @@ from caffe.passes.upgrade import upgrade_solver
 @click.argument("input")
 @click.argument("output")
 def command(input: str, output: str) -> None:
-    """Write the solver of the prototxt INPUT to OUTPUT with its type as a name."""
+    """Write the solver of the prototxt INPUT to OUTPUT with its type as a name.
+
+    \b
+      caffe upgrade_solver_proto_text old_solver.prototxt solver.prototxt
+    """
     solver = prototxt.read_solver(input)
     try:
         if not upgrade_solver(solver):

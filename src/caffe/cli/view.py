@@ -37,6 +37,9 @@ def command(files: tuple[str, ...], **flags: Any) -> int:
     """Show FILEs as a page: nets (prototxt) with costs, shapes and mistakes; weights; databases; solvers; runs.
 
     Weights behind a net belong to it: caffe view deploy.prototxt net.caffemodel --image=cat.jpg
+
+    \b
+      caffe view deploy.prototxt net.caffemodel
     """
     from caffe.web import hosting
 

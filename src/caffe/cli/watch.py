@@ -23,6 +23,9 @@ def command(runs: tuple[str, ...], **flags: Any) -> int:
 
     A RUN is a log (the original's, too), a metrics.jsonl, a snapshot prefix or a folder of such. caffe train --watch
     opens the page for the run that it starts.
+
+    \b
+      caffe watch snapshots/
     """
     from caffe.web import hosting
 
