@@ -28,9 +28,10 @@ _GLOG_SWITCHES = (
     "stop_logging_if_full_disk",
 )
 _GLOG_VALUES = ("minloglevel", "v", "stderrthreshold", "log_dir", "logbufsecs", "max_log_size", "vmodule")
-_SAFETY = {
+_EVERYWHERE = {
     "no_python_layers": ("CAFFE_NO_PYTHON_LAYERS", "1"),
     "allow_outside": ("CAFFE_OUTPUT_FOLDERS", os.pathsep),
+    "quiet": ("CAFFE_PROGRESS", "0"),
 }
 """Flags of all commands: the variable, and what it is set to. (Of folders without names every one is allowed.)"""
 _ENVIRONMENT = {"minloglevel": "GLOG_minloglevel", "v": "GLOG_v"}
@@ -71,8 +72,8 @@ class GflagsCommand(click.Command):
                 found.append(f"{values[key]}={value}")
             elif key in switches:
                 found += filter(None, [switches[key][0 if _truth(name, value if equals else "true") else 1]])
-            elif key in _SAFETY:
-                name_of, when = _SAFETY[key]
+            elif key in _EVERYWHERE:
+                name_of, when = _EVERYWHERE[key]
                 os.environ[name_of] = when if _truth(name, value if equals else "true") else ""
             elif key in _GLOG_SWITCHES or (key.startswith("no") and key[2:] in _GLOG_SWITCHES):
                 continue

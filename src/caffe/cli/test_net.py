@@ -7,6 +7,7 @@ import sys
 import click
 
 from caffe.cli import gflags, paths, speed
+from caffe.cli.progress import track
 
 
 @click.command("test", cls=gflags.GflagsCommand)
@@ -66,7 +67,7 @@ def command(
     logs.info(f"Running for {iterations} iterations.")
     totals: dict[str, list[float]] = {}
     loss = 0.0
-    for i in range(iterations):
+    for i in track(range(iterations), "testing", iterations):
         loss += float(net.forward_loss())
         for name in net.outputs:
             values = net.blobs[name].tensor.flatten().tolist()

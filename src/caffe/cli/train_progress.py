@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from caffe import logs
+from caffe.cli import progress
 from caffe.solvers.callbacks import Callback, Outputs
 
 if TYPE_CHECKING:
@@ -61,5 +61,5 @@ class TrainProgress(Callback):
 
 
 def wanted(flag: bool | None) -> bool:
-    """Whether to show a bar: as the flag says, else on a terminal."""
-    return sys.stderr.isatty() if flag is None else flag
+    """Whether to show a bar: as the flag says, else where other commands do."""
+    return progress.wanted() if flag is None else flag
