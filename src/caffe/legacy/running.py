@@ -108,6 +108,8 @@ def prepare() -> None:
         sys.meta_path.append(_unbuilt)
     if not isinstance(sys.path, Places):
         sys.path = Places(sys.path)
+        for place in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+            _tell_of(place)
     commands.install()
 
 
