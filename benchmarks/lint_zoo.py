@@ -50,7 +50,7 @@ def main(folder: Path) -> int:
                 continue
             files += 1
             counted.add(repository.name)
-            for finding in dialects.load(name).check(net.param, net.lines):
+            for finding in dialects.check(dialects.load(name), net.param, net.lines):
                 refused += 1
                 print(f"{path.relative_to(folder)}: {finding}")
     print(f"{files} nets of {len(counted)} repositories: {refused} refusals; {unreadable} files are no nets")

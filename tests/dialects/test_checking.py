@@ -10,7 +10,7 @@ from support_assets import assets
 
 import caffe
 from caffe.cli.main import main
-from caffe.dialects import load
+from caffe.dialects import check, load
 from caffe.errors import CaffeError
 from caffe.formats import prototxt
 from caffe.passes import upgrade_v0, upgrade_v1
@@ -38,7 +38,7 @@ layer { name: "perm" type: "Permute" bottom: "pool" top: "perm" permute_param { 
 
 def lint(text: str, name: str) -> list:
     net = prototxt.parse_net(text)
-    return load(name).check(net.param, net.lines)
+    return check(load(name), net.param, net.lines)
 
 
 def test_fields_and_types_are_named_with_their_lines(
@@ -122,7 +122,7 @@ def test_a_forks_own_nets_pass(folder: str, name: str) -> None:
         except CaffeError:
             continue  # a solver, or a file that is none
         count += bool(net.param.layer)
-        assert not load(name).check(net.param, net.lines), file
+        assert not check(load(name), net.param, net.lines), file
     assert count
 
 

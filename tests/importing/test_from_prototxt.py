@@ -10,7 +10,7 @@ from support_assets import assets
 
 import caffe
 from caffe.cli.main import main
-from caffe.dialects import load
+from caffe.dialects import check, load
 from caffe.dialects.rewriting import engine
 from caffe.errors import InputError, NetError
 from caffe.formats import prototxt
@@ -51,7 +51,7 @@ def test_the_command(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.Ca
     assert "'relu' (ReLU6)" in said and "'up' (Interp): as Deconvolution" in said and "output 'up'" in said
     text = Path(f"{out}.prototxt").read_text(encoding="utf-8")
     assert text.startswith("# dialect: bvlc\n")
-    assert not load("bvlc").check(prototxt.parse_net(text).param)
+    assert not check(load("bvlc"), prototxt.parse_net(text).param)
     wanted = run(caffe.Net(str(definition), str(weights), caffe.TEST))
     for end in ("", "_v1"):
         net = caffe.Net(f"{out}{end}.prototxt", f"{out}{end}.caffemodel", caffe.TEST)

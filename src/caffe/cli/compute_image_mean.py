@@ -11,7 +11,8 @@ import numpy as np
 from caffe import logs
 from caffe.cli.gflags import GflagsCommand, run
 from caffe.cli.progress import track
-from caffe.data.sources.database import BACKENDS, key_text, open_database
+from caffe.data.sources.database import BACKENDS, open_database
+from caffe.data.sources.keyed import key_text
 from caffe.data.transform import decode, planes
 from caffe.errors import CaffeError, DataError
 from caffe.formats.atomic import replacing

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from caffe import logs
 from caffe.cli.gflags import GflagsCommand, run
 from caffe.cli.progress import track
-from caffe.data.sources.database import BACKENDS, Writer, create
+from caffe.data.sources.database import BACKENDS, create
+from caffe.data.sources.keyed import Writer
 from caffe.errors import CorruptDataError, MissingFileError
 from caffe.formats.datum import Datum
 

@@ -14,7 +14,8 @@ import numpy as np
 from caffe.cli import paths
 from caffe.cli.gflags import GflagsCommand, run
 from caffe.cli.progress import track
-from caffe.data.sources.database import BACKENDS, Database, backend_of, create, key_text, open_database
+from caffe.data.sources.database import BACKENDS, backend_of, create, open_database
+from caffe.data.sources.keyed import Database, key_text
 from caffe.data.transform import decode, planes
 from caffe.errors import CaffeError, DataError, InputError
 from caffe.formats.datum import Datum, parse

@@ -15,7 +15,8 @@ from caffe import logs
 from caffe.cli import paths
 from caffe.cli.gflags import GflagsCommand, dialect_option, run
 from caffe.cli.progress import track
-from caffe.data.sources.database import Writer, create
+from caffe.data.sources.database import create
+from caffe.data.sources.keyed import Writer
 from caffe.errors import InputError, UnknownNameError, close_names
 from caffe.formats.atomic import replacing
 from caffe.formats.datum import Datum

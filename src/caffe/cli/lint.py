@@ -70,7 +70,7 @@ def _lint(path: str, name: str | None) -> tuple[Dialect, list[Finding]]:
         if any("." in x.of and x.of[:3] in ("bot", "top") for x in dialect.limits)
         else None
     )
-    return dialect, checking.located(dialect.check(net.param, net.lines, shapes), text)
+    return dialect, checking.located(checking.check(dialect, net.param, net.lines, shapes), text)
 
 
 def _shapes(path: str, net: NetFile) -> dict[str, tuple[int, ...]] | None:

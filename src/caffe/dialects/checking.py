@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from caffe.dialects.dialect import Dialect, Limit, message_name
+from caffe.dialects.library import having, load
 from caffe.formats.prototxt import NetFile, Source
 from caffe.passes.filter import filter_net
 from caffe.proto import caffe_pb2
@@ -115,8 +116,6 @@ def located(findings: Sequence[Finding], text: str) -> list[Finding]:
 
 
 def _others(layer: caffe_pb2.LayerParameter) -> str:
-    from caffe.dialects.library import having, load
-
     names = [n for n in having(layer.type) if not load(n).deploy and n != "caffe-torch"]
     return f"It is one of {', '.join(names)}" if names else ""
 

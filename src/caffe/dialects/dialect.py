@@ -9,14 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.protobuf.descriptor import Descriptor
 
 from caffe.proto import caffe_pb2
-
-if TYPE_CHECKING:
-    import caffe.dialects.checking as checking
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -106,17 +103,6 @@ class Dialect:
     def fields_of(self, message: Descriptor) -> Mapping[str, int]:
         """The fields of a message of the schema, and the numbers they have in this dialect."""
         return self.fields.get(message_name(message), {})
-
-    def check(
-        self,
-        net: caffe_pb2.NetParameter,
-        lines: Any = (),
-        shapes: Mapping[str, tuple[int, ...]] | None = None,
-    ) -> list[checking.Finding]:
-        """What of a net this dialect would refuse; see :func:`caffe.dialects.checking.check`."""
-        from caffe.dialects import checking
-
-        return checking.check(self, net, lines, shapes)
 
     def __str__(self) -> str:
         return self.name

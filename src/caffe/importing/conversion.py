@@ -108,7 +108,9 @@ def convert(
 
 def _within(dialect: dialects.Dialect, param: caffe_pb2.NetParameter, net: Net) -> None:
     """Raise InputError for what the dialect's limits (kernels, strides, axes …) would refuse of what was written."""
-    found = dialect.check(param, shapes={name: tuple(blob.shape) for name, blob in net.blobs.items()})
+    found = dialects.check(
+        dialect, param, shapes={name: tuple(blob.shape) for name, blob in net.blobs.items()}
+    )
     if found:
         more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
         raise InputError(

@@ -243,9 +243,8 @@ class Emitter:
         """The value with its padding carried out."""
         if not place.pads:
             return place
-        from caffe.importing.ops.padding import pad
-
-        return pad(self, place)
+        padded: Place = RULES["carry_out_padding"](self, place)
+        return padded
 
     def repeated(self, place: Place, shape: Shape | None = None) -> Place:
         """The value with axes of 1 repeated to its (or another) shape."""

@@ -72,7 +72,7 @@ def convert_net(
     done = Rewritten(param, arrays, target, report)
     after = filled(param, arrays, target.name) if arrays else _built(param, None, target.name)
     shapes = None if after is None else {name: tuple(blob.shape) for name, blob in after.blobs.items()}
-    found = target.check(param, shapes=shapes)
+    found = dialects.check(target, param, shapes=shapes)
     if found:
         more = f"; and {len(found) - 10} more" if len(found) > 10 else ""
         raise NetError(

@@ -12,7 +12,7 @@ from caffe.data import picture
 from caffe.data.annotated_image import AnnotatedImage, crop, expand, resize_boxes, sample
 from caffe.data.image_batches import Job, Share
 from caffe.data.prefetch import Allocate, Array
-from caffe.data.sources.database import key_text
+from caffe.data.sources.keyed import key_text
 from caffe.data.sources.records import RecordBatches
 from caffe.data.transform import Transformer, random_words
 from caffe.errors import CaffeError, CorruptDataError, DataError

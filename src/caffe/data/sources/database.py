@@ -1,8 +1,6 @@
-"""Databases of records by key: what LMDB and LevelDB have in common, how they are opened and made.
+"""How databases of records by key are opened and made: LMDB and LevelDB.
 
-A :class:`Database` is read through cursors, which run in key order and begin again at the end; a
-:class:`Writer` appends. :func:`create` makes a database beside its place and moves it there when it is
-whole.
+:func:`create` makes a database beside its place and moves it there when it is whole.
 """
 
 from __future__ import annotations
@@ -10,72 +8,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from caffe.data.sources.keyed import Database, Writer
 from caffe.errors import CaffeError, DataError, FileAccessError, InputError, MissingFileError, close_names
 
-Item = tuple[Any, Any]
-"""Key and value, as bytes or as views of the database that stay valid while their cursor is open."""
-
 BACKENDS = ("lmdb", "leveldb")
-
-
-class Cursor(Protocol):
-    """A place in a database."""
-
-    def take(self, count: int) -> list[Item]:
-        """The next ``count`` records; after the last one comes the first again."""
-
-    def last_key(self) -> bytes:
-        """The key of the record read last; empty before the first."""
-
-    def seek_after(self, key: bytes) -> None:
-        """Go to the record behind ``key``, to the first for an empty one."""
-
-    def whole(self, items: Sequence[Item]) -> Sequence[Item]:
-        """The same items, read anew where somebody may have written over them since they were taken."""
-
-    def close(self) -> None:
-        """Give the place back. Views of records are invalid from now on."""
-
-
-class Database(Protocol):
-    """A database opened for reading."""
-
-    path: str
-
-    def __len__(self) -> int: ...
-
-    def cursor(self) -> Cursor:
-        """A new place, before the first record."""
-
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every record once, in key order."""
-
-    def get(self, key: bytes) -> bytes | None:
-        """The record of a key, or None."""
-
-    def close(self) -> None:
-        """Close it; others who opened the same database are not touched."""
-
-
-class Writer(Protocol):
-    """A database being written."""
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """Add a record, or replace the one of that key."""
-
-    def commit(self) -> None:
-        """Make what was put durable."""
-
-    def count(self) -> int:
-        """How many records there are."""
-
-    def close(self) -> None:
-        """Commit and close."""
 
 
 def backend_of(path: str | os.PathLike[str]) -> str:
@@ -210,8 +151,3 @@ def _move_into_place(partial: Path, place: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
         else:
             old.unlink()
-
-
-def key_text(key: object) -> str:
-    """A key as text for messages."""
-    return bytes(key).decode("utf-8", "backslashreplace")  # type: ignore[call-overload, no-any-return]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from caffe.data.sources.database import Item
+from caffe.data.sources.keyed import Item
 from caffe.errors import CorruptDataError, DataError, FileAccessError, MissingPackageError
 
 _COMMIT_EVERY = 1000

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import lmdb
 
-from caffe.data.sources.database import Item, key_text
+from caffe.data.sources.keyed import Item, key_text
 from caffe.errors import CorruptDataError, DataError, FileAccessError
 from caffe.formats.lmdb_pages import LmdbFile
 

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from caffe.data.image_batches import ImageBatches, Job, Share
 from caffe.data.prefetch import Allocate, Array, State
-from caffe.data.sources.database import Item, key_text, open_database
+from caffe.data.sources.database import open_database
+from caffe.data.sources.keyed import Item, key_text
 from caffe.data.transform import Transformer, decode, planes, random_words
 from caffe.errors import CaffeError, DataError
 from caffe.formats.datum import Datum, Stack, parse, stack

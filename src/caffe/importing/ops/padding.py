@@ -78,6 +78,7 @@ def _index(i: int, size: int, mode: str) -> int:
     return i % size if mode == "circular" else min(max(i, 0), size - 1)
 
 
+@rule("carry_out_padding", padded=True)
 def pad(e: Emitter, place: Place, sides: Sides = ()) -> Place:
     """A place with its padding (or ``sides`` of zeros) carried out."""
     if not sides:
