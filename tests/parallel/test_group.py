@@ -22,16 +22,17 @@ def threads():
 group = Group(Place(rank=0, count=1, local_rank=0, meeting=f"file://{sys.argv[1]}/meeting"), 30)
 group.broadcast(7)
 assert threads(), "the threads of gloo have other names now: this test sees nothing"
-group.close()
+getattr(group, sys.argv[2])()
 print(threads())
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc, to see a process's threads")
-def test_closing_ends_the_threads_of_the_connections(tmp_path):
+@pytest.mark.parametrize("parting", ["close", "abandon"])
+def test_parting_ends_the_threads_of_the_connections(tmp_path, parting):
     """One that runs while the interpreter ends aborts the process."""
     done = subprocess.run(
-        [sys.executable, "-c", PARTING, str(tmp_path)],
+        [sys.executable, "-c", PARTING, str(tmp_path), parting],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -96,6 +96,18 @@ class Group(Workers):
                 self._asked = self._control = None
                 dist.destroy_process_group()
 
+    def abandon(self) -> None:
+        """As :meth:`close`, after the others were refused or lost, unless something of theirs is still waited for."""
+        deadline = time.monotonic() + 1
+        while self._asked is not None and not self._asked[1].is_completed():
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.01)
+        if self.backend == "gloo" and dist.is_initialized():
+            self._asked = self._control = None
+            with contextlib.suppress(RuntimeError):
+                dist.destroy_process_group()
+
     # What a solver asks
 
     def agree(self, action: Action) -> Action:

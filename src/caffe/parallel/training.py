@@ -49,6 +49,10 @@ def joined(place: Place, timeout: float) -> Iterator[Group]:
         yield group
     except BaseException as error:
         group.report(error)
+        if isinstance(
+            error, DistributedError
+        ):  # an error of this worker's own may come while others are waited for
+            group.abandon()
         raise
     group.close()
 
