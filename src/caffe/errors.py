@@ -195,8 +195,16 @@ class MissingPackageError(CaffeError, ImportError):
         """The error for ``purpose`` needing ``package``, which the extra ``extra`` brings."""
         return cls(
             f"{purpose} needs the package '{package}', which is not installed",
-            fix=f"Install it with: pip install 'caffe-torch[{extra}]'",
+            fix=how_to_install(extra),
         )
+
+
+def how_to_install(extra: str) -> str:
+    """How the packages of an extra come in: from a checkout, or from a wheel."""
+    return (
+        f"Install the extra '{extra}': pip install -e '.[{extra}]' in the checkout, or pip install "
+        f"'caffe_torch-….whl[{extra}]' from the wheel"
+    )
 
 
 def close_names(name: str, known: Iterable[str], most: int = 4) -> str:

@@ -46,7 +46,7 @@ def test_without_tensorboard_nothing_is_begun(folder, monkeypatch, capsys):
     (folder / "snap_metrics.jsonl").write_text("an earlier run")
     assert train.main(["--solver=solver.prototxt", "--tensorboard=board"]) == 1
     said = capsys.readouterr().err
-    assert "pip install 'caffe-torch[tensorboard]'" in said and "Layer" not in said
+    assert "pip install -e '.[tensorboard]'" in said and "Layer" not in said
     assert (folder / "snap_metrics.jsonl").read_text() == "an earlier run"
 
 

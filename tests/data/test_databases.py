@@ -268,7 +268,7 @@ def test_without_plyvel(tmp_path: Path) -> None:
         open_database(sys.argv[1])
     """
     done = run(code, tmp_path / "db", check=False)
-    assert "MissingPackageError" in done.stderr and "caffe-torch[leveldb]" in done.stderr
+    assert "MissingPackageError" in done.stderr and "caffe_torch-….whl[leveldb]" in done.stderr
 
 
 def test_no_record_is_lost_when_a_conversion_is_killed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from caffe.doctor.finding import NOTE, PROBLEM, Finding, of_error
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, how_to_install
 from caffe.formats import prototxt
 from caffe.proto import caffe_pb2
 
@@ -106,7 +106,7 @@ def _check_layer(file: str, line: int, layer: caffe_pb2.LayerParameter) -> Itera
             line,
             PROBLEM,
             f"layer '{layer.name}' reads a LevelDB, which needs the package 'plyvel'",
-            "Install it with: pip install 'caffe-torch[leveldb]'",
+            how_to_install("leveldb"),
         )
 
 

@@ -15,7 +15,4 @@ def package(name: str, purpose: str) -> ModuleType:
     except ImportError as error:
         if error.name is not None and error.name.split(".")[0] != name.split(".")[0]:
             raise
-        raise MissingPackageError(
-            f"{purpose} needs the package {name.split('.')[0]}, which is not installed",
-            fix="pip install 'caffe-torch[export]'",
-        ) from None
+        raise MissingPackageError.of(name.split(".")[0], "export", purpose) from None

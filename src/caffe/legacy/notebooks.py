@@ -17,9 +17,7 @@ from caffe.legacy.translate import Translation
 def _need(*packages: str) -> None:
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise MissingPackageError(
-                f"Running a notebook needs the package '{package}'", fix="pip install 'caffe-torch[notebook]'"
-            )
+            raise MissingPackageError.of(package, "notebook", "Running a notebook")
 
 
 def read(path: Path) -> Any:
