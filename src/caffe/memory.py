@@ -246,6 +246,7 @@ class Memory:
         if shape == self._shape:
             return
         self._shape = shape
+        self.restore = None  # what is computed again has the old shape
         if self.freed or not self.allocated:
             return
         device = _CPU if self._head != _DEVICE or self._device is None else self._device.device

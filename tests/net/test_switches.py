@@ -45,6 +45,8 @@ def test_sampled_sequences(kind: str, phase: int) -> None:
         ("checkpointing", "forward", "backward", "backward"),
         ("checkpointing", "forward", "backward", "first part"),
         ("recompute", "forward", "reshape", "backward first part", "read"),
+        ("recompute", "forward", "reshape", "reshape", "read"),
+        ("checkpointing", "forward", "write input", "backward", "forward", "backward"),
         ("hooks", "recompute", "forward", "backward"),
         ("forward", "hooks", "backward"),
         ("forward", "last part", "backward"),

@@ -53,6 +53,37 @@ def test_reading_freed_blobs_of_a_recurrent_net_changes_nothing() -> None:
     assert np.abs(scores[0] - scores[1]).max() > 1e-3  # what goes on from batch to batch matters
 
 
+@pytest.mark.parametrize(
+    "switch", [lambda net: net.set_checkpointing(), lambda net: net.set_inference(recompute=True)]
+)
+@pytest.mark.parametrize("kind", ["plain", "in_place", "normalized", "python"])
+def test_the_next_batch_may_be_written_before_backward(
+    kind: str, switch: Callable[[caffe.Net], None]
+) -> None:
+    """What backward computes again is of the batch that was."""
+    plain, again = build(kind, caffe.TRAIN), build(kind, caffe.TRAIN)
+    switch(again)
+    for net in (plain, again):
+        caffe.set_random_seed(6)
+        net.forward()
+    again.blobs["data"].data[...] *= -0.7
+    for net in (plain, again):
+        net.backward()
+    same(gradients(again), gradients(plain))
+
+
+def test_freed_values_of_another_shape_are_not_given_back() -> None:
+    net = build("plain", caffe.TEST)
+    net.set_inference(recompute=True)
+    net.forward()
+    for size in (3, 2):
+        net.blobs["data"].reshape(size, 3, 7, 6)
+        net.blobs["label"].reshape(size)
+        net.reshape()
+    with pytest.raises(StateError, match="freed"):
+        net.blobs["relu"].data
+
+
 @pytest.mark.parametrize("kind", ["plain", "normalized", "recurrent"])
 def test_checkpointing_off_in_inference_mode(kind: str) -> None:
     net, plain = build(kind, caffe.TRAIN), build(kind, caffe.TRAIN)

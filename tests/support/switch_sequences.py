@@ -104,6 +104,8 @@ class Tested:
         """Whether it may have freed values that it cannot give: it then says so."""
         self.stale = False
         """Whether parameters were written since the last forward, so that what is computed again is of the new ones."""
+        self.overwritten = False
+        """Whether an input was: what is computed again is of the old ones, and so is its backward."""
 
     def switch(self, action: str) -> None:
         if action in ("inference", "recompute"):
@@ -147,9 +149,13 @@ def run(sequence: Sequence[str], kind: str, phase: int, expected: Plain | None =
             tested.written |= action.startswith("write")
             if action == "write parameter":
                 tested.stale = tested.freeing
+            elif action == "write input":
+                tested.overwritten = tested.freeing
             elif action == "forward":
-                tested.stale = False
+                tested.stale = tested.overwritten = False
             elif tested.stale and action.startswith(("backward", "read", "last")):
+                return i + 1
+            elif tested.overwritten and action.startswith("backward"):
                 return i + 1
             if isinstance(wanted, CaffeError):
                 if not isinstance(found, CaffeError):

@@ -66,6 +66,11 @@ class Wiring:
             step.layer.needs.backward = step.needs_backward
         self.outputs = sorted(self._unused)
 
+    @property
+    def input_blobs(self) -> set[Blob]:
+        """What is filled from outside."""
+        return {self.blobs[name] for name in self.inputs}
+
     def close(self) -> None:
         """Close every layer."""
         for step in self.steps:

@@ -7,7 +7,7 @@ With groups of √n of a net's n layers, as here, about 2·√n instead of n lay
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from caffe.blob import Blob
@@ -17,7 +17,7 @@ from caffe.net.run import liveness
 from caffe.net.run.mode import Mode
 from caffe.net.run.op import Op
 from caffe.net.run.plan import Part, Runner
-from caffe.net.run.trace import begin
+from caffe.net.run.trace import begin, values_of
 from caffe.net.wiring import Wiring
 from caffe.tensor_layer import TensorLayer
 
@@ -29,18 +29,21 @@ class CheckpointGroup:
 
     title = "between checkpoints"
 
-    def __init__(self, ops: Sequence[Op], hidden: Sequence[tuple[str, Blob]]) -> None:
+    def __init__(
+        self, ops: Sequence[Op], hidden: Sequence[tuple[str, Blob]], inputs: Container[Blob]
+    ) -> None:
         self._keeping = ops
         self.ops = [replace(op, keep=Keep.NOTHING, rewrites=(*op.rewrites, Checkpoint.name)) for op in ops]
         self._hidden = hidden
         self._enters = liveness.entering(liveness.steps_of(ops))
+        self._inputs = inputs
 
     def notes(self, op: Op) -> str:
         return ""
 
     def forward(self, runner: Runner) -> Loss:
         """Run the ops, and free the blobs between them."""
-        segment = begin(self._keeping, {blob: blob.tensor for blob in self._enters}, self._hidden)
+        segment = begin(self._keeping, values_of(self._enters, self._inputs), self._hidden)
         segment.checkpointed, segment.free = True, self.free
         losses = [runner.run(op, segment) for op in self.ops]
         self.free()
@@ -85,7 +88,7 @@ class Checkpoint:
             later = liveness.read(wiring.steps[ops[-1].places[-1] + 1 :])
             inside = liveness.written(liveness.steps_of(ops))
             hidden = [(name, blob) for blob, name in inside.items() if blob not in later | stay]
-            found.append(CheckpointGroup(ops, hidden))
+            found.append(CheckpointGroup(ops, hidden, wiring.input_blobs))
         return found
 
 

@@ -17,7 +17,7 @@ from caffe.net.run import plan
 from caffe.net.run.mode import Mode
 from caffe.net.run.op import Op, plain
 from caffe.net.run.plan import Plan, Rewrite
-from caffe.net.run.trace import Entry, Segment, Trace, begin
+from caffe.net.run.trace import Entry, Segment, Trace, begin, values_of
 from caffe.net.step import Step
 from caffe.net.turns import Turn
 from caffe.net.wiring import Wiring
@@ -123,12 +123,7 @@ class Executor:
             )
 
     def _begin(self, plan: Plan) -> Segment:
-        inputs = {self._wiring.blobs[name] for name in self._wiring.inputs}
-        values = {
-            blob: blob.tensor.clone() if blob in inputs or blob.data_memory.exposed else blob.tensor
-            for blob in plan.enters
-        }
-        segment = begin(plan.replays, values, plan.hidden)
+        segment = begin(plan.replays, values_of(plan.enters, self._wiring.input_blobs), plan.hidden)
         self.remember(segment)
         return segment
 

@@ -6,7 +6,7 @@ numbers that they began with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -52,6 +52,17 @@ class Segment:
                     break
                 entries.append(Entry(op, op.again(values, self.states, keep), self))
         return values, entries
+
+
+def values_of(blobs: Iterable[Blob], inputs: Container[Blob]) -> Values:
+    """The values of blobs, to begin with again later.
+
+    Copies of the net's inputs, and of what a view shows: a script may write the next batch there before backward comes.
+    """
+    return {
+        blob: blob.tensor.clone() if blob in inputs or blob.data_memory.exposed else blob.tensor
+        for blob in blobs
+    }
 
 
 def begin(ops: Sequence[Op], values: Values, hidden: Sequence[tuple[str, Blob]]) -> Segment:

@@ -90,13 +90,8 @@ class Compiled:
     def _run(self, ops: list[Op]) -> list[Op | Run]:
         if len(ops) < _LEAST:
             return [*ops]
-        return [
-            Run(ops, self._stay | liveness.read(self._wiring.steps[ops[-1].places[-1] + 1 :]), self._inputs)
-        ]
-
-    @property
-    def _inputs(self) -> set[Blob]:
-        return {self._wiring.blobs[name] for name in self._wiring.inputs}
+        later = liveness.read(self._wiring.steps[ops[-1].places[-1] + 1 :])
+        return [Run(ops, self._stay | later, self._wiring.input_blobs)]
 
 
 class Run:
