@@ -12,6 +12,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "caffe"
 FLOORS = [
     ["proto", "errors", "runtime", "logs", "limits", "systems"],
     [
+        "torch_private",
         "allocator",
         "kernels",
         "memory",
@@ -201,3 +202,30 @@ def test_no_pickle_and_no_eval_in_the_package():
             ):
                 found.append(f"{path.name}:{node.lineno}")
     assert not found
+
+
+PRIVATE_TO_OTHERS = {"os._exit", "sys._getframe", "A._upsample_nearest_exact2d"}
+"""What of others' private names is used all the same; of torch only in its own module and in ONNX's symbolics."""
+
+
+def test_private_names_stay_in_their_files():
+    """``x._name`` is used where a file defines that name, or for ``self``."""
+    used = set()
+    for path in MODULES:
+        if path.stem in ("torch_private", "onnx_symbolics"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        own = set()
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                own.add(node.name)
+            elif isinstance(node, (ast.Attribute, ast.Name)) and isinstance(node.ctx, ast.Store):
+                own.add(node.attr if isinstance(node, ast.Attribute) else node.id)
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Attribute) or node.attr in own:
+                continue
+            if not node.attr.startswith("_") or node.attr.startswith("__"):
+                continue
+            if ast.unparse(node.value) not in ("self", "cls", "super()"):
+                used.add(f"{room(path)}: {ast.unparse(node)}")
+    assert {name.split(": ")[1] for name in used} <= PRIVATE_TO_OTHERS, sorted(used)

@@ -7,6 +7,7 @@ Python layers implement these four as in pycaffe; built-in layers derive from
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -76,6 +77,11 @@ class Layer:
         self.bottom_count = len(param.bottom)
         self.top_count = len(param.top)
 
+    @classmethod
+    def create(cls, param: caffe_pb2.LayerParameter) -> Layer:
+        """The layer for its parameters; of another class where these name one."""
+        return cls(param)
+
     @property
     def type(self) -> str:
         """The type as the prototxt names it."""
@@ -102,6 +108,10 @@ class Layer:
     ) -> None:
         """``backward``, as nets call it, of the forward that returned ``kept``."""
         self.backward(top, propagate_down, bottom)
+
+    def adapt_weights(self, arrays: Sequence[Any]) -> Sequence[Any]:
+        """A file's parameters as this layer has them."""
+        return arrays
 
     def close(self) -> None:
         """Give back threads, files and other resources."""
@@ -132,6 +142,18 @@ class Layer:
         return f"<{type(self).__name__} '{self.name}'>"
 
 
+class Resumable(ABC):
+    """A layer that goes on after a resume from where it was: what brings data."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Where the layer is, as plain numbers, strings and lists: the next forward's batch is the next one."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where :meth:`state` was taken."""
+
+
 def bounds(count: Count) -> tuple[int, int | None]:
     """(least, most) of a count."""
     return (count, count) if isinstance(count, int) else count
@@ -146,4 +168,3 @@ def describe(count: Count) -> str:
 
 
 Blobs = Sequence[Blob]
-AnyArray = Any

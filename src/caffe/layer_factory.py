@@ -92,13 +92,10 @@ def create_layer(param: caffe_pb2.LayerParameter) -> Layer:
     cls = layer_class(param.type)
     if param.type not in _registered and param.type not in _ANYTHING:
         field_use.check_fields(param, cls.reads, readers)
-    make = getattr(cls, "create", None)
-    if make is not None:
-        layer = make(param)
-    elif param.type in _registered and not issubclass(cls, TensorLayer):
-        layer = UserLayer(param, cls)
+    if param.type not in _registered:
+        layer = cls.create(param)
     else:
-        layer = cls(param)
+        layer = cls(param) if issubclass(cls, TensorLayer) else UserLayer(param, cls)
     if not isinstance(layer, Layer):
         raise LayerError(f"must be a caffe.Layer; got {layer!r}", layer=param.name, type=param.type)
     return layer

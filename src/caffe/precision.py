@@ -9,6 +9,7 @@ import torch
 
 from caffe import logs, runtime
 from caffe.memory import Memory
+from caffe.torch_private import foreach_mul_, foreach_norm
 
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -48,12 +49,12 @@ class LossScale:
 
     def unscale(self, grads: Sequence[torch.Tensor]) -> bool:
         """Divide the gradients by the factor; False where one is not finite, which changes the factor."""
-        norms = torch.stack(torch._foreach_norm(list(grads)))
+        norms = torch.stack(foreach_norm(list(grads)))
         if not bool(norms.isfinite().all()):
             self.value, self.good = max(self.value / 2, 1.0), 0
             logs.info(f"A gradient is not finite: update left out, loss scale now {self.value:g}")
             return False
-        torch._foreach_mul_(list(grads), 1 / self.value)
+        foreach_mul_(list(grads), 1 / self.value)
         self.good += 1
         if self.good == 2000:
             self.value, self.good = self.value * 2, 0

@@ -9,6 +9,7 @@ on tensors without values (torch's meta device), gradients from autograd, one sm
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -19,7 +20,7 @@ from typing import Any, ClassVar
 import torch
 
 from caffe import fillers, limits, runtime
-from caffe.blob import Blob, Shape
+from caffe.blob import Blob, BlobVec, Shape
 from caffe.errors import CaffeError
 from caffe.gradients import gradients
 from caffe.layer import Count, Keep, Layer
@@ -84,8 +85,8 @@ class TensorLayer(Layer):
     shares_data: ClassVar[bool] = False
     """Whether tops are their bottoms' values to scripts too: writing to one changes the other, as in Caffe."""
 
-    kernels_last: bool = False
-    """Whether parameter 0 is kernels of a 2-D window, which run faster in channels_last order."""
+    weight_channels_last: bool = False
+    """Whether parameter 0 is a weight with a 2-D window, which runs faster in channels_last order."""
 
     specs: list[BlobSpec]
     carried: Tensors = ()
@@ -149,6 +150,19 @@ class TensorLayer(Layer):
         for name in ("name", "bottom", "top", "param", "include", "exclude", "blobs"):
             param.ClearField(name)
         return param.SerializeToString(deterministic=True)
+
+    def apart(self, phase: int, shapes: Sequence[Shape]) -> TensorLayer:
+        """The layer for a phase, by itself, before its first forward; its parameters only have ``shapes``."""
+        found = copy.copy(self)
+        found.param = caffe_pb2.LayerParameter()
+        found.param.CopyFrom(self.param)
+        found.param.phase = phase  # type: ignore[assignment]
+        found.phase = phase
+        found.blobs = BlobVec()
+        for shape in shapes:
+            found.blobs.add_blob(*shape)
+        found.carried, found._last, found._shapes = (), None, None
+        return found
 
     # What the net calls
 
@@ -230,12 +244,16 @@ class TensorLayer(Layer):
         statistics: Sequence[torch.Tensor] | None,
     ) -> tuple[Tensors, Kept | None]:
         """The tops of a forward that was, from its inputs and the state before it; nothing of the layer changes."""
+        self._check_again(inputs)
+        outs, _, kept = self._computed(inputs, keep, carried, statistics)
+        return outs, kept
+
+    def _check_again(self, inputs: Sequence[torch.Tensor]) -> None:
+        """Be ready for the inputs of a forward that was, whose shapes may be others than today's."""
         shapes = tuple(tuple(x.shape) for x in inputs)
         if shapes != self._shapes:
             self.check(*shapes)
             self._shapes = None  # so that the next forward checks its own
-        outs, _, kept = self._computed(inputs, keep, carried, statistics)
-        return outs, kept
 
     def _computed(
         self,
@@ -280,12 +298,12 @@ class TensorLayer(Layer):
         if graph:
             return [m.on(device) for m in memories]
         if runtime.amp() and not (self.is_loss or self.full_precision):
-            layout = torch.channels_last if self.kernels_last else torch.preserve_format
+            layout = torch.channels_last if self.weight_channels_last else torch.preserve_format
             return [low_precision(m, device, layout) for m in memories]
-        if self.kernels_last and device.type != "mps":
-            kernels, *rest = memories
+        if self.weight_channels_last and device.type != "mps":
+            weight, *rest = memories
             layout = torch.channels_last
-            return [kernels.converted(device, torch.float32, layout), *(m.on(device) for m in rest)]
+            return [weight.converted(device, torch.float32, layout), *(m.on(device) for m in rest)]
         return [m.on(device) for m in memories]
 
     def _lend_data(self, bottom: Sequence[Blob], top: Sequence[Blob], inputs: Sequence[torch.Tensor]) -> None:
@@ -364,6 +382,7 @@ class TensorLayer(Layer):
         """Leaves and tops of the forward that kept this; made now where it kept its inputs only."""
         if kept.graph is not None:
             return kept.graph
+        self._check_again(kept.inputs)
         params = [b.tensor for b in self.blobs]
         drawing = nullcontext() if kept.random is None else drawing_again(kept.random)
         with autocast(runtime.device()), drawing:

@@ -46,6 +46,7 @@ def test_sampled_sequences(kind: str, phase: int) -> None:
         ("checkpointing", "forward", "backward", "first part"),
         ("recompute", "forward", "reshape", "backward first part", "read"),
         ("recompute", "forward", "reshape", "reshape", "read"),
+        ("recompute", "forward", "reshape", "backward last part"),
         ("checkpointing", "forward", "write input", "backward", "forward", "backward"),
         ("hooks", "recompute", "forward", "backward"),
         ("forward", "hooks", "backward"),

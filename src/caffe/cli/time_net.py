@@ -97,7 +97,7 @@ def command(
         _measure_whole(net, iterations)
         return 0
     logs.info("Performing Backward")
-    net._backward()
+    net.backward_steps()
     logs.info("*** Benchmark begins ***")
     logs.info(f"Testing for {iterations} iterations.")
     logged = log if log is not None else not (as_json or sys.stdout.isatty())
@@ -147,7 +147,7 @@ def _measure(net: Net, iterations: int, logged: bool) -> tuple[list[float], list
             forward[k] += timer.ms
         for k in range(len(net.steps) - 1, -1, -1):
             timer.start()
-            net._backward(k, k)
+            net.backward_steps(k, k)
             timer.stop()
             backward[k] += timer.ms
         whole.stop()
@@ -209,7 +209,7 @@ def _profile(net: Net, path: str) -> None:
                 net.forward_loss(k, k)
         for k in range(len(net.steps) - 1, -1, -1):
             with record_function(f"backward {net.steps[k].name}"):
-                net._backward(k, k)
+                net.backward_steps(k, k)
     rows = sorted(
         (e for e in found.key_averages() if e.key.startswith(("forward ", "backward "))),
         key=lambda e: -e.cpu_time_total,

@@ -16,7 +16,6 @@ from caffe.errors import DataError, LayerError
 from caffe.proto import caffe_pb2
 
 Resize = caffe_pb2.ResizeParameter
-UNIT = np.array([0.0, 0.0, 1.0, 1.0])
 
 
 @dataclass

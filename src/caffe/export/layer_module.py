@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
 
-from caffe.blob import BlobVec, Shape
+from caffe.blob import Shape
 from caffe.export.graph import Node
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import Stateful, TensorLayer, as_tuple
+from caffe.torch_private import tracing
 
 
 class LayerModule(nn.Module):
@@ -25,10 +24,17 @@ class LayerModule(nn.Module):
     def __init__(self, node: Node, exact: bool = False) -> None:
         super().__init__()
         self.layer_type = node.type
-        self._phases = {phase: _apart(node, phase) for phase in (caffe_pb2.TRAIN, caffe_pb2.TEST)}
+        if not isinstance(node.layer, TensorLayer):
+            raise node.layer.error("is no function of tensors")
+        shapes = [tuple(param.tensor.shape) for param in node.params]
+        self._phases = {p: node.layer.apart(p, shapes) for p in (caffe_pb2.TRAIN, caffe_pb2.TEST)}
+        self._checked: dict[int, tuple[Shape, ...]] = {}
+        for phase, layer in self._phases.items():
+            layer.check(*node.bottom_shapes)
+            self._checked[phase] = tuple(node.bottom_shapes)
         self._names = [p.name for p in node.params]
         self._statistics = [p.name for p in node.params if p.statistic]
-        self._shapes = [tuple(p.tensor.shape) for p in node.params]
+        self._shapes = shapes
         self._exact = exact
         self._carried: tuple[torch.Tensor, ...] = ()
 
@@ -38,13 +44,14 @@ class LayerModule(nn.Module):
 
     def forward(self, *bottoms: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         """The tops for some bottoms."""
-        layer = self._phases[caffe_pb2.TRAIN if self.training else caffe_pb2.TEST]
-        traced = torch._C._get_tracing_state() is not None or torch.compiler.is_compiling()
+        phase = caffe_pb2.TRAIN if self.training else caffe_pb2.TEST
+        layer = self._phases[phase]
+        traced = tracing() or torch.compiler.is_compiling()
         if not traced:
             shapes = tuple(tuple(x.shape) for x in bottoms)
-            if shapes != layer.__dict__.get("_checked"):
+            if shapes != self._checked.get(phase):
                 layer.check(*shapes)
-                layer.__dict__["_checked"] = shapes
+                self._checked[phase] = shapes
         params = [getattr(self, n) for n in self._names]
         params = [p if p.shape == s else p.view(s) for p, s in zip(params, self._shapes)]
         found = layer.compute(*bottoms, *params, *self._carried)
@@ -62,24 +69,3 @@ class LayerModule(nn.Module):
 
     def extra_repr(self) -> str:
         return self.layer_type
-
-
-def _apart(node: Node, phase: int) -> TensorLayer:
-    """The layer for a phase, with blobs of its own that only have shapes."""
-    layer: Any = copy.copy(node.layer)
-    layer.param = caffe_pb2.LayerParameter()
-    layer.param.CopyFrom(node.layer.param)
-    layer.param.phase = phase
-    layer.phase = phase
-    layer.blobs = BlobVec()
-    for param in node.params:
-        layer.blobs.add_blob(*param.tensor.shape)
-    layer._last = None
-    layer.reset() if hasattr(layer, "reset") else None
-    layer._shapes = None
-    shapes: list[Shape] = node.bottom_shapes
-    layer.check(*shapes)
-    layer._shapes = tuple(shapes)
-    layer.__dict__["_checked"] = tuple(shapes)
-    found: TensorLayer = layer
-    return found

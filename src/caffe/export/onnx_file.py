@@ -19,6 +19,7 @@ from caffe.export import onnx_operators, onnx_symbolics
 from caffe.export.check import ROWS, ExportError
 from caffe.export.packages import package
 from caffe.export.torch_net import Function, TorchNet
+from caffe.torch_private import known_shapes, silence_onnx
 
 OPSET = 17
 """The version of the operators: one that all engines of the last years read."""
@@ -65,7 +66,8 @@ def write(
     outputs = _free_outputs(module) if any(axes.values()) else {}
     entry = Entry(module, before).eval() if not module.training else Entry(module, before)
     onnx_symbolics.register(opset, free_sizes="size" in dynamic)
-    with _onnx_operators(module), _sizes(dynamic), quiet(), torch.no_grad():
+    sizes = contextlib.nullcontext() if "size" in dynamic else known_shapes(free_batch="batch" in dynamic)
+    with _onnx_operators(module), sizes, quiet(), torch.no_grad():
         buffer = io.BytesIO()
         try:
             torch.onnx.export(
@@ -151,44 +153,12 @@ def _onnx_operators(module: TorchNet) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sizes(dynamic: Sequence[str]) -> Iterator[None]:
-    """For a time, what ``x.shape`` gives is written down as numbers, except sizes that are to stay free.
-
-    The tracer would write down every one as something to be found out, and all that is reckoned with it, too.
-    """
-    if "size" in dynamic:
-        yield
-        return
-    real: Any = torch._C.TensorBase.shape
-    tracer: Any = torch._C
-    first = "batch" in dynamic
-
-    def shape(x: torch.Tensor) -> tuple[int, ...]:
-        traced = real.__get__(x)
-        state = tracer._get_tracing_state()
-        if state is None:
-            return tuple(traced)
-        tracer._set_tracing_state(None)
-        try:
-            known = tuple(real.__get__(x))
-        finally:
-            tracer._set_tracing_state(state)
-        return (*traced[:1], *known[1:]) if first else known
-
-    torch.Tensor.shape = property(shape)  # type: ignore[assignment, method-assign]
-    try:
-        yield
-    finally:
-        del torch.Tensor.shape
-
-
-@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without the tracer's warnings: what it warns of is checked."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
-    torch._C._jit_set_onnx_log_enabled(False)
+    silence_onnx()
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")

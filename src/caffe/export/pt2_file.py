@@ -15,6 +15,7 @@ from torch import nn
 from caffe.export.check import Arrays, ExportError, Runner
 from caffe.export.onnx_file import Entry, quiet
 from caffe.export.torch_net import TorchNet
+from caffe.torch_private import while_loop
 
 MOST_BOXES = 4096
 """Candidates of YOLO's that a graph compares, the best ones; a graph has all pairs in memory."""
@@ -80,8 +81,6 @@ def graph_operators(module: TorchNet) -> Iterator[None]:
 
 def suppress(boxes: torch.Tensor, valid: torch.Tensor, threshold: float) -> torch.Tensor:
     """What ``parts.boxes.suppress`` does, as a loop that a graph can hold."""
-    from torch._higher_order_ops.while_loop import while_loop
-
     from caffe.export.parts.boxes import overlapping
 
     over = torch.triu(overlapping(boxes, boxes, threshold), 1)
@@ -92,8 +91,7 @@ def suppress(boxes: torch.Tensor, valid: torch.Tensor, threshold: float) -> torc
     def step(kept: torch.Tensor, before: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return valid & ~(over & kept[:, :, None]).any(1), kept.clone()
 
-    found: torch.Tensor = while_loop(goes_on, step, (valid.clone(), torch.zeros_like(valid)))[0]
-    return found
+    return while_loop(goes_on, step, (valid.clone(), torch.zeros_like(valid)))[0]
 
 
 def runner(path: PathLike, names: Sequence[str], outputs: Sequence[str]) -> Runner:

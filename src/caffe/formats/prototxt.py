@@ -137,11 +137,6 @@ def read_text(path: str | os.PathLike[str]) -> str:
         return data.decode("latin-1")
 
 
-def layer_lines(text: str) -> list[int]:
-    """The line number of each ``layer`` (or ``layers``) block of a net's text, in order."""
-    return [block.line for block in Source(text).layers]
-
-
 @dataclass
 class LayerBlock:
     """Where one layer stands in a text: its first and last line, and its name and type."""

@@ -11,6 +11,7 @@ import torch
 from caffe.importing import conversion, files, torch_front
 from caffe.importing.conversion import Conversion
 from caffe.net.net import Net
+from caffe.torch_private import leaves
 
 
 def from_torch(
@@ -87,7 +88,7 @@ def judge_of(module: Any, count: int) -> Callable[[list[torch.Tensor]], list[tor
 
     def judge(inputs: list[torch.Tensor]) -> list[torch.Tensor]:
         with torch.no_grad():
-            found = torch.utils._pytree.tree_leaves(module(*inputs))
+            found = leaves(module(*inputs))
         return [t for t in found if isinstance(t, torch.Tensor)][:count]
 
     return judge

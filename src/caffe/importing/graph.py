@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from caffe.torch_private import schema
+
 Shape = tuple[int, ...]
 
 
@@ -45,7 +47,7 @@ class Node:
     def arguments(self) -> dict[str, Any]:
         """The arguments by the names in the operator's schema, defaults included."""
         found = {}
-        for i, arg in enumerate(self.target._schema.arguments):
+        for i, arg in enumerate(schema(self.target).arguments):
             if i < len(self.args):
                 found[arg.name] = self.args[i]
             elif arg.name in self.kwargs:

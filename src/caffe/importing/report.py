@@ -171,7 +171,7 @@ def ranges(net: Net, photos: Photos) -> list[Range]:
     for path in photos.paths:
         net.blobs[name].data[...] = photos.image(path, shape)
         for i, step in enumerate(steps):
-            net._forward(i, i)
+            net.forward_loss(i, i)
             for blob in net.top_names[step.layer.name]:
                 values = np.asarray(net.blobs[blob].data)
                 low, high, average = float(values.min()), float(values.max()), float(values.mean())

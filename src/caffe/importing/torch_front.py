@@ -13,6 +13,7 @@ import torch
 
 from caffe.errors import InputError
 from caffe.importing.graph import Graph, Value, operator_name, swapped
+from caffe.torch_private import OpOverload, same_overload, schema
 
 _IDENTITIES = {
     "clone",
@@ -69,7 +70,7 @@ def evaluating(module: torch.nn.Module) -> Iterator[None]:
 def attached(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
     """A program's module that can be exported again: constants are detached in it, which torch.export refuses."""
     for node in list(module.graph.nodes):
-        if isinstance(node.target, torch._ops.OpOverload) and operator_name(node.target) in (
+        if isinstance(node.target, OpOverload) and operator_name(node.target) in (
             "detach",
             "detach_",
         ):
@@ -119,7 +120,7 @@ def _without_writes(program: Any) -> bool:
     """
     order = {node: i for i, node in enumerate(program.graph.nodes)}
     for node in program.graph.nodes:
-        if not isinstance(node.target, torch._ops.OpOverload) or not node.target._schema.is_mutable:
+        if not isinstance(node.target, OpOverload) or not schema(node.target).is_mutable:
             continue
         written = node.args[0]
         if _pure(node.target) is node.target or written.op != "call_function" or _is_view(written):
@@ -133,20 +134,20 @@ def _without_writes(program: Any) -> bool:
 def _is_view(node: Any) -> bool:
     """Whether a call's result may be its input's memory."""
     target = node.target
-    if not isinstance(target, torch._ops.OpOverload):
+    if not isinstance(target, OpOverload):
         return True
     if operator_name(target) in _IDENTITIES | {"reshape", "flatten", "contiguous"}:
         return True
-    return any(r.alias_info is not None for r in target._schema.returns) and not target._schema.is_mutable
+    return any(r.alias_info is not None for r in schema(target).returns) and not schema(target).is_mutable
 
 
 def _pure(target: Any) -> Any:
     """The operator that gives what this one writes; the same where it writes nothing, or has no such form."""
     name = operator_name(target)
     packet = getattr(torch.ops.aten, name[:-1], None) if name.endswith("_") else None
-    if packet is None or not target._schema.is_mutable:
+    if packet is None or not schema(target).is_mutable:
         return target
-    return getattr(packet, target._overloadname, target)
+    return same_overload(packet, target)
 
 
 def _constants(program: Any) -> dict[str, torch.Tensor]:
@@ -192,7 +193,7 @@ def _call(graph: Graph, node: Any, known: dict[Any, Any]) -> Any:
     kwargs = swapped(_plain(node.kwargs), lambda leaf: known.get(leaf, leaf) if _hashable(leaf) else leaf)
     if node.target is operator.getitem:
         return args[0][args[1]]
-    if not isinstance(node.target, torch._ops.OpOverload):
+    if not isinstance(node.target, OpOverload):
         if str(node.target) in ("sym_size", "sym_numel") or "sym" in str(node.target):
             raise InputError(
                 f"{_where(node)}: a size that is not fixed ({node.target})",

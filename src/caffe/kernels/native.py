@@ -8,6 +8,7 @@ from pathlib import Path
 
 from caffe import logs
 from caffe.kernels import transforms
+from caffe.torch_private import load_cpp
 
 _SOURCES = (
     "vectors.h",
@@ -46,9 +47,7 @@ def library() -> ctypes.CDLL | None:
     Processor, flags and source are its key in the cache (folder TORCHINDUCTOR_CACHE_DIR; CXX names the compiler).
     """
     try:
-        from torch._inductor.codecache import CppCodeCache
-
-        found: ctypes.CDLL = CppCodeCache.load(source(), extra_flags=FLAGS)
+        found = load_cpp(source(), FLAGS)
     except Exception as error:  # whatever the compiler or its driver raises, there is another way
         reason = str(error).strip().splitlines() or [type(error).__name__]
         logs.warning(f"The kernels for compiled nets can't be built, torch's are used: {reason[0]}")

@@ -117,7 +117,7 @@ class Net(Contents):
         return {name: self.blobs[name].data for name in dict.fromkeys(returned + extra) if name in self.blobs}
 
     def _forward(self, start: int, end: int) -> float:
-        """Run layers by index; returns the loss."""
+        """Run layers by index, as pycaffe calls it; returns the loss."""
         return float(self.forward_loss(start, end))
 
     def forward_loss(self, start: int = 0, end: int | None = None) -> loss.Loss:
@@ -170,7 +170,11 @@ class Net(Contents):
         self._backward(first, last)
         return {name: self.blobs[name].diff for name in dict.fromkeys(returned + extra) if name in self.blobs}
 
-    def _backward(self, start: int | None = None, end: int = 0) -> None:
+    def _backward(self, start: int, end: int) -> None:
+        """Run backward by layer index, as pycaffe calls it."""
+        self.backward_steps(start, end)
+
+    def backward_steps(self, start: int | None = None, end: int = 0) -> None:
         """Run backward by layer index, from ``start`` (the last) down to ``end``."""
         self._executor.backward(len(self._steps) - 1 if start is None else start, end)
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -46,13 +46,20 @@ def is_hdf5(path: PathLike) -> bool:
         return file.read(8) == b"\x89HDF\r\n\x1a\n"
 
 
-def copy_from(net: Contents, path: PathLike) -> Report:
+@runtime_checkable
+class HoldsWeights(Protocol):
+    """A module of ``net.to_torch()``."""
+
+    def caffe_weights(self) -> list[tuple[str, list[npt.NDArray[np.float32]]]]:
+        """The layers' parameters, by name."""
+
+
+def copy_from(net: Contents, path: PathLike | HoldsWeights) -> Report:
     """Copy parameters from a .caffemodel or HDF5 file, or a module of ``net.to_torch()``, by layer name; see
     :meth:`Net.copy_from`.
     """
-    weights_of = getattr(path, "caffe_weights", None)
-    if weights_of is not None:
-        return _copy(net, weights_of(), type(path).__name__)
+    if isinstance(path, HoldsWeights):
+        return _copy(net, path.caffe_weights(), type(path).__name__)
     _check_path(path, "copy_from")
     if is_hdf5(path):
         return load_hdf5(net, path)
@@ -92,12 +99,11 @@ def _copy(
             continue
         blobs = step.layer.blobs
         place: dict[str, Any] = {"file": path, "layer": name, "type": step.layer.type}
-        adapt = getattr(step.layer, "adapt_weights", None)
-        if adapt is not None:
-            try:
-                arrays = adapt(arrays)
-            except CaffeError as error:
-                raise error.located(**place) from None
+        theirs = {id(a) for a in arrays}  # what a layer changes is a view, of memory that is not its own
+        try:
+            arrays = step.layer.adapt_weights(arrays)
+        except CaffeError as error:
+            raise error.located(**place) from None
         if len(arrays) != len(blobs):
             if not arrays:
                 continue
@@ -119,7 +125,7 @@ def _copy(
                 )
         for array, blob in zip(arrays, blobs):
             if array is not None:
-                fitting.append((blob, array, adapt is None))
+                fitting.append((blob, array, id(array) in theirs))
         if len(blobs):
             report.filled.append(name)
     for blob, array, own in fitting:  # nothing is changed where one layer does not fit

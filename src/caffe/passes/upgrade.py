@@ -7,14 +7,8 @@ from caffe.formats.prototxt import NetFile
 from caffe.passes import upgrade_v0, upgrade_v1
 from caffe.proto import caffe_pb2
 
-SOLVER_TYPES = {
-    caffe_pb2.SolverParameter.SGD: "SGD",
-    caffe_pb2.SolverParameter.NESTEROV: "Nesterov",
-    caffe_pb2.SolverParameter.ADAGRAD: "AdaGrad",
-    caffe_pb2.SolverParameter.RMSPROP: "RMSProp",
-    caffe_pb2.SolverParameter.ADADELTA: "AdaDelta",
-    caffe_pb2.SolverParameter.ADAM: "Adam",
-}
+SOLVER_TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
+"""The solvers, in the order of the numbers that ``solver_type`` had."""
 
 
 def upgrade_net(net: NetFile) -> bool:

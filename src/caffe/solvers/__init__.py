@@ -50,22 +50,15 @@ class AdamSolver(Solver):
     rule = Adam
 
 
-_BY_TYPE: dict[str, type[Solver]] = {
-    "SGD": SGDSolver,
-    "Nesterov": NesterovSolver,
-    "AdaGrad": AdaGradSolver,
-    "RMSProp": RMSPropSolver,
-    "AdaDelta": AdaDeltaSolver,
-    "Adam": AdamSolver,
-}
-
-
 def get_solver(solver_file: str | os.PathLike[str] | caffe_pb2.SolverParameter) -> Solver:
     """The solver that a prototxt describes, of the class its type names. Raises what Solver raises."""
     from caffe.solvers import setup
 
     _, param = setup.read(solver_file)
-    return _BY_TYPE.get(param.type, Solver)(solver_file)
+    for cls in (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver):
+        if cls.rule.__name__ == param.type:
+            return cls(solver_file)
+    return Solver(solver_file)
 
 
 __all__ = [

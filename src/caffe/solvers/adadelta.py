@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from caffe.solvers.rule import Rule, Tensors
+from caffe.torch_private import foreach_add, foreach_addcmul_, foreach_div_, foreach_mul_, foreach_sqrt_
 
 
 class AdaDelta(Rule):
@@ -16,12 +15,12 @@ class AdaDelta(Rule):
 
     def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> None:
         h, d = history
-        torch._foreach_mul_(h, self.momentum)
-        torch._foreach_addcmul_(h, grads, grads, value=1 - self.momentum)
-        ratio = torch._foreach_add(d, self.delta)
-        torch._foreach_div_(ratio, torch._foreach_add(h, self.delta))
-        torch._foreach_sqrt_(ratio)
-        torch._foreach_mul_(grads, ratio)
-        torch._foreach_mul_(d, self.momentum)
-        torch._foreach_addcmul_(d, grads, grads, value=1 - self.momentum)
-        torch._foreach_mul_(grads, rate)
+        foreach_mul_(h, self.momentum)
+        foreach_addcmul_(h, grads, grads, value=1 - self.momentum)
+        ratio = foreach_add(d, self.delta)
+        foreach_div_(ratio, foreach_add(h, self.delta))
+        foreach_sqrt_(ratio)
+        foreach_mul_(grads, ratio)
+        foreach_mul_(d, self.momentum)
+        foreach_addcmul_(d, grads, grads, value=1 - self.momentum)
+        foreach_mul_(grads, rate)

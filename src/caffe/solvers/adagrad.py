@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from caffe.solvers.rule import Rule, Tensors
+from caffe.torch_private import foreach_add_, foreach_addcmul_, foreach_div_, foreach_mul_, foreach_sqrt
 
 
 class AdaGrad(Rule):
@@ -16,8 +15,8 @@ class AdaGrad(Rule):
 
     def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> None:
         (h,) = history
-        torch._foreach_addcmul_(h, grads, grads)
-        root = torch._foreach_sqrt(h)
-        torch._foreach_add_(root, self.delta)
-        torch._foreach_mul_(grads, rate)
-        torch._foreach_div_(grads, root)
+        foreach_addcmul_(h, grads, grads)
+        root = foreach_sqrt(h)
+        foreach_add_(root, self.delta)
+        foreach_mul_(grads, rate)
+        foreach_div_(grads, root)

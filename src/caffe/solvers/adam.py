@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
-
 from caffe.errors import SolverError
 from caffe.proto import caffe_pb2
 from caffe.solvers.rule import Rule, Tensors
+from caffe.torch_private import (
+    foreach_add_,
+    foreach_addcmul_,
+    foreach_copy_,
+    foreach_div_,
+    foreach_lerp_,
+    foreach_mul_,
+    foreach_sqrt,
+)
 
 
 class Adam(Rule):
@@ -32,11 +39,11 @@ class Adam(Rule):
         m, v = history
         t = iteration + 1
         correction = math.sqrt(1 - self.beta2**t) / (1 - self.beta1**t)
-        torch._foreach_lerp_(m, grads, 1 - self.beta1)
-        torch._foreach_mul_(v, self.beta2)
-        torch._foreach_addcmul_(v, grads, grads, value=1 - self.beta2)
-        root = torch._foreach_sqrt(v)
-        torch._foreach_add_(root, self.delta)
-        torch._foreach_copy_(grads, m)
-        torch._foreach_mul_(grads, rate * correction)
-        torch._foreach_div_(grads, root)
+        foreach_lerp_(m, grads, 1 - self.beta1)
+        foreach_mul_(v, self.beta2)
+        foreach_addcmul_(v, grads, grads, value=1 - self.beta2)
+        root = foreach_sqrt(v)
+        foreach_add_(root, self.delta)
+        foreach_copy_(grads, m)
+        foreach_mul_(grads, rate * correction)
+        foreach_div_(grads, root)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from caffe.solvers.rule import Rule, Tensors
+from caffe.torch_private import foreach_add_, foreach_mul_
 
 
 class Nesterov(Rule):
@@ -14,7 +13,7 @@ class Nesterov(Rule):
 
     def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> None:
         (v,) = history
-        torch._foreach_mul_(grads, rate)
-        torch._foreach_mul_(v, self.momentum)
-        torch._foreach_add_(v, grads)
-        torch._foreach_add_(grads, v, alpha=self.momentum)  # the same as (1 + momentum) · v' - momentum · v
+        foreach_mul_(grads, rate)
+        foreach_mul_(v, self.momentum)
+        foreach_add_(v, grads)
+        foreach_add_(grads, v, alpha=self.momentum)  # the same as (1 + momentum) · v' - momentum · v

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from caffe.errors import SolverError
 from caffe.proto import caffe_pb2
 from caffe.solvers.rule import Rule, Tensors
+from caffe.torch_private import foreach_add_, foreach_addcmul_, foreach_div_, foreach_mul_, foreach_sqrt
 
 
 class RMSProp(Rule):
@@ -24,9 +23,9 @@ class RMSProp(Rule):
 
     def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> None:
         (h,) = history
-        torch._foreach_mul_(h, self.rms_decay)
-        torch._foreach_addcmul_(h, grads, grads, value=1 - self.rms_decay)
-        root = torch._foreach_sqrt(h)
-        torch._foreach_add_(root, self.delta)
-        torch._foreach_mul_(grads, rate)
-        torch._foreach_div_(grads, root)
+        foreach_mul_(h, self.rms_decay)
+        foreach_addcmul_(h, grads, grads, value=1 - self.rms_decay)
+        root = foreach_sqrt(h)
+        foreach_add_(root, self.delta)
+        foreach_mul_(grads, rate)
+        foreach_div_(grads, root)

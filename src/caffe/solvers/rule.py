@@ -14,6 +14,7 @@ import torch
 
 from caffe.errors import SolverError
 from caffe.proto import caffe_pb2
+from caffe.torch_private import foreach_add_, foreach_sub_
 
 Tensors = list[torch.Tensor]
 
@@ -57,9 +58,9 @@ class Rule:
         """
         for some_values, some_grads, *some_history in _pieces([values, grads, *history]):
             if decay:
-                torch._foreach_add_(some_grads, some_values, alpha=decay)
+                foreach_add_(some_grads, some_values, alpha=decay)
             self.update(some_grads, some_history, rate, iteration)
-            torch._foreach_sub_(some_values, some_grads)
+            foreach_sub_(some_values, some_grads)
         return grads
 
 

@@ -14,12 +14,12 @@ from caffe.formats import hdf5, prototxt
 from caffe.net import build
 from caffe.net.footprint import Needs
 from caffe.net.net import Net
-from caffe.passes.upgrade import upgrade_solver
+from caffe.passes.upgrade import SOLVER_TYPES, upgrade_solver
 from caffe.proto import caffe_pb2, field_use
 from caffe.solvers.rule import Rule
 
 SolverParameter = caffe_pb2.SolverParameter
-RULES = {name: name.lower() for name in ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")}
+RULES = {name: name.lower() for name in SOLVER_TYPES}
 """Solver type → the module beside this one that has its rule."""
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from caffe.solvers.rule import Rule, Tensors
+from caffe.torch_private import foreach_add_, foreach_copy_, foreach_mul_, fused_sgd_
 
 _FUSED = ("cpu", "cuda")
 """Devices whose fused kernel takes its factors in double precision, as 1 - rate needs it."""
@@ -17,9 +16,9 @@ class SGD(Rule):
 
     def update(self, grads: Tensors, history: Sequence[Tensors], rate: float, iteration: int) -> None:
         (v,) = history
-        torch._foreach_mul_(v, self.momentum)
-        torch._foreach_add_(v, grads, alpha=rate)
-        torch._foreach_copy_(grads, v)
+        foreach_mul_(v, self.momentum)
+        foreach_add_(v, grads, alpha=rate)
+        foreach_copy_(grads, v)
 
     def apply(
         self,
@@ -35,7 +34,7 @@ class SGD(Rule):
         if self.momentum == 0 or values[0].device.type not in _FUSED or not _contiguous(values, grads, v):
             return super().apply(values, grads, history, rate, decay, iteration)
         # One pass over memory for it all. Torch has the rate outside of v; as 1 - dampening it is inside.
-        torch._fused_sgd_(
+        fused_sgd_(
             values,
             grads,
             v,

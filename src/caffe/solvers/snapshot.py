@@ -24,6 +24,7 @@ from caffe import logs, runtime
 from caffe.errors import CaffeError, MissingFileError, SnapshotError
 from caffe.formats import binaryproto, files, hdf5
 from caffe.formats.atomic import replacing
+from caffe.layer import Resumable
 from caffe.limits import guarding
 from caffe.net.net import Net
 from caffe.net.weights import is_hdf5
@@ -231,9 +232,8 @@ def _restore_worker(solver: Training, state: State, *, exact: bool) -> None:
     solver.loss_window = (losses, float(state["smoothed"]), int(state["window_start"]))
     for net, cursors in zip((solver.net, *solver.test_nets), state["cursors"]):
         for layer in net.layers:
-            restore_layer = getattr(layer, "restore", None)
-            if restore_layer is not None and layer.name in cursors:
-                restore_layer(cursors[layer.name])
+            if isinstance(layer, Resumable) and layer.name in cursors:
+                layer.restore(cursors[layer.name])
     if not exact:
         return
     runtime.rng().bit_generator.state = state["numpy_rng"]
@@ -258,12 +258,7 @@ def _unusable(path: Path, error: Exception) -> SnapshotError:
 
 
 def _cursors(net: Net) -> dict[str, Any]:
-    found = {}
-    for layer in net.layers:
-        state = getattr(layer, "state", None)
-        if callable(state):
-            found[layer.name] = state()
-    return found
+    return {layer.name: layer.state() for layer in net.layers if isinstance(layer, Resumable)}
 
 
 def _encode(tensor: torch.Tensor) -> str:

@@ -156,10 +156,10 @@ class Solver:
             if shows and self.param.debug_info:
                 with display.debugging(self.net):
                     loss = loss + self.net.forward_loss()
-                    self.net._backward()
+                    self.net.backward_steps()
             else:
                 loss = loss + self.net.forward_loss()
-                self.net._backward()
+                self.net.backward_steps()
         return loss / self.param.iter_size if self.param.iter_size > 1 else loss
 
     def _smooth(self, loss: torch.Tensor | float) -> None:

@@ -14,6 +14,7 @@ from caffe.net.sharing import Param
 from caffe.precision import LossScale
 from caffe.proto import caffe_pb2
 from caffe.solvers.rule import Rule
+from caffe.torch_private import foreach_add_, foreach_mul_, foreach_norm, foreach_sign
 
 _REGULARIZATIONS = ("L2", "L1")
 
@@ -84,22 +85,22 @@ class Update:
         grads = self._grads(device)
         if not grads:
             return
-        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))))
+        norm = float(torch.linalg.vector_norm(torch.stack(foreach_norm(grads))))
         if norm > limit:
             scale = limit / norm
             logs.info(
                 f"Gradient clipping: scaling down gradients (L2 norm {norm:g} > {limit:g}) by scale factor {scale:g}"
             )
-            torch._foreach_mul_(grads, scale)
+            foreach_mul_(grads, scale)
 
     def _normalize(self, grads: list[torch.Tensor]) -> None:
         if self.param.iter_size > 1:
-            torch._foreach_mul_(grads, 1.0 / self.param.iter_size)
+            foreach_mul_(grads, 1.0 / self.param.iter_size)
 
     def _regularize(self, grads: list[torch.Tensor], values: list[torch.Tensor], decay_mult: float) -> float:
         """Returns what is left to the rule: L2's factor."""
         decay = self.param.weight_decay * decay_mult
         if decay == 0 or self.param.regularization_type == "L2":
             return decay
-        torch._foreach_add_(grads, torch._foreach_sign(values), alpha=decay)
+        foreach_add_(grads, foreach_sign(values), alpha=decay)
         return 0.0

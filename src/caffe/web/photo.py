@@ -94,7 +94,7 @@ class Photo:
                 top.diff[...] = 0
         blob.diff[...] = 0
         blob.diff.reshape(1, -1)[0, index] = 1
-        self.net._backward(first, 0)
+        self.net.backward_steps(first, 0)
         found: Array = np.abs(self.net.blobs[self.name].diff[0]).max(axis=0)
         return found
 

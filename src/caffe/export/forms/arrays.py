@@ -68,7 +68,7 @@ def permute(node: Node) -> Form | None:
 @form_of("Squeeze")
 def squeeze(node: Node) -> Form | None:
     layer: Any = node.layer
-    axes = tuple(sorted(layer._axes(node.bottom_shapes[0])))
+    axes = tuple(sorted(layer.axes(node.bottom_shapes[0])))
     if not layer.param.squeeze_param.axis:
         return None
 
@@ -83,7 +83,7 @@ def squeeze(node: Node) -> Form | None:
 @form_of("Slice")
 def slices(node: Node) -> Form | None:
     layer: Any = node.layer
-    axis, sizes = layer._sizes(node.bottom_shapes[0])
+    axis, sizes = layer.sizes(node.bottom_shapes[0])
     return function(lambda x: torch.split(x, sizes, axis), f"torch.split({{0}}, {sizes}, {axis})")
 
 

@@ -14,7 +14,7 @@ from caffe.export.graph import Node
 @form_of("Concat")
 def concat(node: Node) -> Form | None:
     layer: Any = node.layer
-    axis = layer._at(node.bottom_shapes[0])
+    axis = layer.concat_axis(node.bottom_shapes[0])
     if len(node.bottoms) == 1:
         return function(lambda x: x, "{0}")
     return function(lambda *x: torch.cat(x, axis), f"torch.cat([{{all}}], {axis})")

@@ -54,11 +54,11 @@ def rpn_proposal(node: Node) -> Form | None:
 def proposal(node: Node) -> Form | None:
     layer: Any = node.layer
     p = layer.param.proposal_param
-    if layer._synopsys:
+    if layer.synopsys:
         return None  # its order is that of a sort in part
     return _proposal(
         node,
-        layer._anchors,
+        layer.anchors,
         p.feat_stride,
         p.pre_nms_topn,
         p.post_nms_topn,

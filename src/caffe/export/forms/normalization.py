@@ -73,7 +73,7 @@ def scale(node: Node) -> Form | None:
     if len(node.bottoms) == 2:
         if p.bias_term:
             return None
-        trailing = layer._trailing
+        trailing = layer.trailing
         if not trailing:
             return function(lambda x, s: x * s, "{0} * {1}")
         index = (..., *(None,) * trailing)
@@ -82,7 +82,7 @@ def scale(node: Node) -> Form | None:
             return None
         return function(lambda x, s: x * s[index], text)
     shape = node.params[0].tensor.shape
-    if len(shape) != 1 or layer._trailing != len(node.bottom_shapes[0]) - 2:
+    if len(shape) != 1 or layer.trailing != len(node.bottom_shapes[0]) - 2:
         return None
     return module(parts.Scale, shape[0], bias=len(node.params) > 1)
 
@@ -93,7 +93,7 @@ def bias(node: Node) -> Form | None:
     if len(node.bottoms) == 2:
         return None
     shape = node.params[0].tensor.shape
-    if len(shape) != 1 or layer._trailing != len(node.bottom_shapes[0]) - 2:
+    if len(shape) != 1 or layer.trailing != len(node.bottom_shapes[0]) - 2:
         return None
     return module(parts.Bias, shape[0])
 

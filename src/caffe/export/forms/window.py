@@ -27,7 +27,7 @@ def convolution(node: Node) -> Form | None:
     axes = len(window.kernel)
     if (
         len(node.bottoms) > 1
-        or layer._axis != 1
+        or layer.channel_axis != 1
         or not 1 <= axes <= 3
         or len(node.bottom_shapes[0]) != axes + 2
     ):
@@ -46,16 +46,16 @@ def convolution(node: Node) -> Form | None:
     ):
         if any(v != usual for v in values):
             kwargs[key] = pair(values)
-    if layer._groups != 1:
-        kwargs["groups"] = layer._groups
+    if layer.group_count != 1:
+        kwargs["groups"] = layer.group_count
     if len(node.params) == 1:
         kwargs["bias"] = False
     channels = node.bottom_shapes[0][1]
     form = module(kinds[axes - 1], channels, node.top_shapes[0][1], pair(window.kernel), **kwargs)
-    if layer._sides is not None:
+    if layer.sides is not None:
         if p.pad_type == 1 and max(window.stride) > 1:
             return None  # the padding depends on the size
-        amounts = [n for side in reversed(layer._sides) for n in side]
+        amounts = [n for side in reversed(layer.sides) for n in side]
         form.before = (lambda x: F.pad(x, amounts), f"F.pad({{x}}, {tuple(amounts)})")
     if p.relu:
         slope = p.negative_slope
@@ -92,15 +92,15 @@ def pooling(node: Node) -> Form | None:
         if not pool.regular(spatial):
             return _padded(pool, spatial, torch.finfo(torch.float32).min)
         return module(nn.MaxPool2d, pair(pool.kernel), pair(pool.stride), **_pads(pool, spatial))
-    if p.global_pooling or (whole and layer._count_padding):
+    if p.global_pooling or (whole and layer.counts_padding):
         text = "{0}.mean((2, 3), keepdim=True)"
         return function(
             lambda x: x.mean((2, 3), keepdim=True), text, onnx=lambda x: F.adaptive_avg_pool2d(x, 1)
         )
     kwargs = _pads(pool, spatial)
-    if pool.regular(spatial) and layer._count_padding and not kwargs.get("ceil_mode"):
+    if pool.regular(spatial) and layer.counts_padding and not kwargs.get("ceil_mode"):
         return module(nn.AvgPool2d, pair(pool.kernel), pair(pool.stride), **kwargs)
-    return _average(pool, spatial, layer._count_padding)
+    return _average(pool, spatial, layer.counts_padding)
 
 
 def _average(pool: _pool.Pool, spatial: tuple[int, ...], count_padding: bool) -> Form:
@@ -225,7 +225,7 @@ def shuffle(node: Node) -> Form | None:
 @form_of("Crop")
 def crop(node: Node) -> Form | None:
     layer: Any = node.layer
-    cut: tuple[slice, ...] = layer._cut
+    cut: tuple[slice, ...] = layer.cut
     start = next((i for i, s in enumerate(cut) if s != slice(None)), len(cut))
     offsets = [s.start for s in cut[start:]]
 

@@ -24,12 +24,12 @@ class Bias(TensorLayer):
     num_bottoms = (1, 2)
     reads = {"bias_param": "*"}
 
-    _trailing: int  # axes of x behind those of b
+    trailing: int  # axes of x behind those of b
 
     def check(self, shape: Shape, given: Shape | None = None) -> None:
         p = self.param.bias_param
         operand = learned_shape(self, p.axis, p.num_axes, shape) if given is None else given
-        self._trailing = check_operand(self, p.axis, shape, operand, learned=given is None)
+        self.trailing = check_operand(self, p.axis, shape, operand, learned=given is None)
 
     def declare(self, shape: Shape, given: Shape | None = None) -> list[BlobSpec]:
         p = self.param.bias_param
@@ -38,4 +38,4 @@ class Bias(TensorLayer):
         return [BlobSpec(learned_shape(self, p.axis, p.num_axes, shape), p.filler)]
 
     def compute(self, x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        return x + bias.reshape(*bias.shape, *(1,) * self._trailing)
+        return x + bias.reshape(*bias.shape, *(1,) * self.trailing)

@@ -26,12 +26,12 @@ class Scale(TensorLayer):
     num_bottoms = (1, 2)
     reads = {"scale_param": "*"}
 
-    _trailing: int  # axes of x behind those of s
+    trailing: int  # axes of x behind those of s
 
     def check(self, shape: Shape, given: Shape | None = None) -> None:
         p = self.param.scale_param
         operand = learned_shape(self, p.axis, p.num_axes, shape) if given is None else given
-        self._trailing = check_operand(self, p.axis, shape, operand, learned=given is None)
+        self.trailing = check_operand(self, p.axis, shape, operand, learned=given is None)
 
     def declare(self, shape: Shape, given: Shape | None = None) -> list[BlobSpec]:
         p = self.param.scale_param
@@ -50,14 +50,14 @@ class Scale(TensorLayer):
     def per_channel(self) -> bool:
         """Whether s is a factor for each channel, axis 1."""
         shapes = self._shapes or ((),)
-        return len(self.blobs[0].shape) == 1 and self._trailing == len(shapes[0]) - 2
+        return len(self.blobs[0].shape) == 1 and self.trailing == len(shapes[0]) - 2
 
     def compute(self, x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        if scale.dim() == 1 and self._trailing == x.dim() - 2:
+        if scale.dim() == 1 and self.trailing == x.dim() - 2:
             # A batch normalization by mean 0 and variance 1: one pass forward, one backward.
             zeros, unit = scale.new_zeros(scale.shape), scale.new_ones(scale.shape)
             return torch.batch_norm(x, scale, bias, zeros, unit, False, 0.0, 0.0, False)
-        ones = (1,) * self._trailing
+        ones = (1,) * self.trailing
         scale = scale.reshape(*scale.shape, *ones)
         if bias is None:
             return x * scale

@@ -10,11 +10,11 @@ from caffe import logs, runtime
 from caffe.data.image_batches import Share
 from caffe.data.prefetch import BatchSource, Prefetcher
 from caffe.errors import CaffeError, StateError
-from caffe.layer import Blobs, Layer
+from caffe.layer import Blobs, Layer, Resumable
 from caffe.proto import caffe_pb2
 
 
-class PrefetchingLayer(Layer):
+class PrefetchingLayer(Layer, Resumable):
     """A layer whose tops are the arrays of a :class:`~caffe.data.prefetch.BatchSource`.
 
     Nothing is read ahead, and no thread runs, before the first forward.
@@ -55,13 +55,9 @@ class PrefetchingLayer(Layer):
             blob.bind(tensor)
 
     def state(self) -> dict[str, Any]:
-        """Where the layer is, as plain numbers, strings and lists: the next forward's batch is the next
-        one.
-        """
         return self._ready().state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from where :meth:`state` was taken."""
         self._ready().restore(state)
 
     def close(self) -> None:

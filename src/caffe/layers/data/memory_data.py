@@ -13,12 +13,12 @@ from caffe import logs, runtime
 from caffe.data.sources.memory import transformed
 from caffe.data.transform import Transformer
 from caffe.errors import InputError, InputTypeError
-from caffe.layer import Blobs, Layer
+from caffe.layer import Blobs, Layer, Resumable
 
 Array = npt.NDArray[Any]
 
 
-class MemoryData(Layer):
+class MemoryData(Layer, Resumable):
     """Batches of arrays that were given with ``net.set_input_arrays(data, labels)``, over and over, without
     copies.
 

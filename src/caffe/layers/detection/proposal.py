@@ -47,8 +47,8 @@ class Proposal(TensorLayer):
     )
     reads = {"proposal_param": "*"}
 
-    _anchors: Array
-    _synopsys: bool
+    anchors: Array
+    synopsys: bool
 
     def check(self, scores: Shape, offsets: Shape, sizes: Shape) -> None:
         p = self.param.proposal_param
@@ -59,27 +59,27 @@ class Proposal(TensorLayer):
                 f"'{ours[0]}' is of Synopsys' layer and '{theirs[0]}' of PVANet's; they cannot be mixed",
                 field="proposal_param",
             )
-        self._synopsys = not theirs
-        if self._synopsys:
+        self.synopsys = not theirs
+        if self.synopsys:
             ratios = [0.5, 1.0, 2.0] if p.anchor_ratio == 3 else [1.0]
             scales = [8.0, 16.0, 32.0] if p.anchor_scale == 3 else [32.0]
-            self._anchors = anchors_of(p.anchor_base_size, ratios, scales)
+            self.anchors = anchors_of(p.anchor_base_size, ratios, scales)
         else:
             if not p.ratio or not p.scale:
                 raise self.error("ratio and scale must be given", field="ratio" if p.scale else "scale")
             make = _anchors_in_pixels if p.scale_in_pixels else anchors_of
-            self._anchors = make(p.base_size, list(p.ratio), list(p.scale))
-        count = len(self._anchors)
+            self.anchors = make(p.base_size, list(p.ratio), list(p.scale))
+        count = len(self.anchors)
         if (
             len(scores) != 4
             or scores[1] != 2 * count
             or offsets != (scores[0], 4 * count, *scores[2:])
-            or (self._synopsys and scores[0] != 1)
+            or (self.synopsys and scores[0] != 1)
         ):
             raise self.shape_error(
                 f"with {count} anchors the bottoms must be N×{2 * count}×H×W scores and"
                 f" N×{4 * count}×H×W offsets"
-                + (" of one image" if self._synopsys else "")
+                + (" of one image" if self.synopsys else "")
                 + f"; got {list(scores)} and {list(offsets)}"
             )
         values = int(np.prod(sizes))
@@ -87,7 +87,7 @@ class Proposal(TensorLayer):
             raise self.shape_error(f"bottom 2 must hold height, width and scale; got shape {list(sizes)}")
 
     def infer(self, *shapes: Shape) -> Sequence[Shape]:
-        if self._synopsys:
+        if self.synopsys:
             return [(1, 1, 1, 5), (1, 1, 1, 1)][: self.top_count]
         count = shapes[0][0] * self.param.proposal_param.post_nms_topn
         return [(count, 5), (count,)][: self.top_count]
@@ -95,7 +95,7 @@ class Proposal(TensorLayer):
     def compute(
         self, scores: torch.Tensor, offsets: torch.Tensor, sizes: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        count, device = len(self._anchors), scores.device
+        count, device = len(self.anchors), scores.device
         host_scores = scores.float().cpu().numpy()[:, count:]
         host_offsets = offsets.float().cpu().numpy()
         rows = (
@@ -105,7 +105,7 @@ class Proposal(TensorLayer):
             .reshape(len(host_scores) if sizes.numel() >= 3 * len(host_scores) else 1, -1)
         )
         stride = self.param.proposal_param.feat_stride
-        grid = grid_of(self._anchors, host_scores.shape[2], host_scores.shape[3], stride).transpose(
+        grid = grid_of(self.anchors, host_scores.shape[2], host_scores.shape[3], stride).transpose(
             2, 0, 1, 3
         )  # A × H × W × 4
         regions, values = [], []
@@ -113,11 +113,11 @@ class Proposal(TensorLayer):
             info = rows[min(n, len(rows) - 1)]
             boxes = moved(grid, offset.reshape(count, 4, *offset.shape[1:]).transpose(0, 2, 3, 1))
             boxes = clip(boxes, info[0], info[1])
-            found, value = (self._by_synopsys if self._synopsys else self._by_pvanet)(boxes, score, info)
+            found, value = (self._by_synopsys if self.synopsys else self._by_pvanet)(boxes, score, info)
             regions.append(np.concatenate([np.full((len(found), 1), n, np.float32), found], 1))
             values.append(value)
         tops = (torch.from_numpy(np.concatenate(regions)), torch.from_numpy(np.concatenate(values)))
-        if self._synopsys:
+        if self.synopsys:
             tops = (tops[0], tops[1].reshape(-1, 1))
         return tuple(t.to(device) for t in tops[: self.top_count])
 

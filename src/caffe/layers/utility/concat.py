@@ -19,7 +19,7 @@ class Concat(TensorLayer):
     num_bottoms = (1, None)
     reads = {"concat_param": "*"}
 
-    def _at(self, shape: Shape) -> int:
+    def concat_axis(self, shape: Shape) -> int:
         p = self.param.concat_param
         if p.HasField("concat_dim"):
             return self.axis(p.concat_dim, shape, "concat_dim")
@@ -30,7 +30,7 @@ class Concat(TensorLayer):
         if p.HasField("axis") and p.HasField("concat_dim"):
             raise self.error("must not be given together with axis", field="concat_dim", fix="Use axis")
         first = shapes[0]
-        axis = self._at(first)
+        axis = self.concat_axis(first)
         for i, shape in enumerate(shapes):
             if len(shape) != len(first) or any(
                 a != b for j, (a, b) in enumerate(zip(shape, first)) if j != axis
@@ -43,7 +43,7 @@ class Concat(TensorLayer):
     def compute(self, *bottoms: torch.Tensor) -> torch.Tensor:
         if len(bottoms) == 1:
             return bottoms[0]
-        axis = self._at(tuple(bottoms[0].shape))
+        axis = self.concat_axis(tuple(bottoms[0].shape))
         if bottoms[0].is_meta:
             shape = list(bottoms[0].shape)
             shape[axis] = sum(x.shape[axis] for x in bottoms)

@@ -20,7 +20,7 @@ class Slice(TensorLayer):
     num_tops = (1, None)
     reads = {"slice_param": "*"}
 
-    def _sizes(self, shape: Shape) -> tuple[int, list[int]]:
+    def sizes(self, shape: Shape) -> tuple[int, list[int]]:
         """The axis and each top's size there."""
         p = self.param.slice_param
         if p.HasField("slice_dim"):
@@ -53,8 +53,8 @@ class Slice(TensorLayer):
         p = self.param.slice_param
         if p.HasField("axis") and p.HasField("slice_dim"):
             raise self.error("must not be given together with axis", field="slice_dim", fix="Use axis")
-        self._sizes(shape)
+        self.sizes(shape)
 
     def compute(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        axis, sizes = self._sizes(tuple(x.shape))
+        axis, sizes = self.sizes(tuple(x.shape))
         return torch.split(x, sizes, axis)

@@ -18,14 +18,14 @@ class Squeeze(TensorLayer):
     origin = "synopsys-caffe (foss-for-synopsys-dwc-arc-processors/synopsys-caffe)"
     reads = {"squeeze_param": "*"}
 
-    def _axes(self, shape: Shape) -> list[int]:
+    def axes(self, shape: Shape) -> list[int]:
         listed = self.param.squeeze_param.axis
         if not listed:
             return [i for i, size in enumerate(shape) if size == 1]
         return [self.axis(a, shape) for a in listed]
 
     def check(self, shape: Shape) -> None:
-        for axis in self._axes(shape):
+        for axis in self.axes(shape):
             if shape[axis] != 1:
                 raise self.error(
                     f"must list axes of size 1; got {axis}, which has size {shape[axis]} in shape"
@@ -34,5 +34,5 @@ class Squeeze(TensorLayer):
                 )
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
-        left_out = self._axes(tuple(x.shape))
+        left_out = self.axes(tuple(x.shape))
         return x.reshape([size for i, size in enumerate(x.shape) if i not in left_out])

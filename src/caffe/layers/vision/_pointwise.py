@@ -1,4 +1,4 @@
-"""1×1 convolutions in training, as plain products of pixels and kernels."""
+"""1×1 convolutions in training, as plain products of pixels and weights."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ def pays(x: torch.Tensor, weight: torch.Tensor, stride: Sizes) -> bool:
 
 
 class Products(torch.autograd.Function):
-    """Of x (N × C × H × W, in channels_last), kernels (outputs × C × 1 × 1), a bias (outputs) or None, and a stride."""
+    """Of x (N × C × H × W, in channels_last), weights (outputs × C × 1 × 1), a bias (outputs) or None, and a stride."""
 
     @staticmethod
     def forward(
         ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: Sizes
     ) -> torch.Tensor:
-        taken, kernels = _every(x, stride), weight.flatten(1)
+        taken, matrix = _every(x, stride), weight.flatten(1)
         pixels = _pixels(taken)
-        ctx.save_for_backward(pixels, kernels)
+        ctx.save_for_backward(pixels, matrix)
         ctx.shape, ctx.stride = x.shape, stride
         y = _new(x, (len(x), len(weight), *taken.shape[2:]))  # and no view, which nothing could overwrite
         if bias is None:
-            torch.mm(pixels, kernels.t(), out=_pixels(y))
+            torch.mm(pixels, matrix.t(), out=_pixels(y))
         else:
-            torch.addmm(bias, pixels, kernels.t(), out=_pixels(y))
+            torch.addmm(bias, pixels, matrix.t(), out=_pixels(y))
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        pixels, kernels = ctx.saved_tensors
+        pixels, matrix = ctx.saved_tensors
         diffs = _pixels(dy)
         dx = None
         if ctx.needs_input_grad[0]:
             dx = taken = _new(dy, (*ctx.shape[:2], *dy.shape[2:]))
-            torch.mm(diffs, kernels, out=_pixels(taken))
+            torch.mm(diffs, matrix, out=_pixels(taken))
             if {*ctx.stride} != {1}:
                 dx = _new(dy, ctx.shape).zero_()
                 _every(dx, ctx.stride).copy_(taken)

@@ -39,9 +39,9 @@ class Convolution(TensorLayer):
     reads = {"convolution_param": "* relu negative_slope pad_type pad_l pad_r pad_t pad_b hole hole_h hole_w"}
 
     window: Window
-    _sides: Sides | None
-    _axis: int
-    _groups: int
+    sides: Sides | None
+    channel_axis: int
+    group_count: int
     _channels_last: bool
     _pointwise: bool
 
@@ -53,21 +53,21 @@ class Convolution(TensorLayer):
     def plain(self) -> bool:
         """Whether it is the operation on N × C × H × W alone: the same pad on opposite sides, no ReLU in it."""
         return (
-            self._axis == 1
+            self.channel_axis == 1
             and self._channels_last
-            and self._sides is None
+            and self.sides is None
             and not self.param.convolution_param.relu
         )
 
     def weight_shape(self, channels: int) -> Shape:
         """The shape of the kernels for a bottom with ``channels`` channels."""
-        return (self.param.convolution_param.num_output, channels // self._groups, *self.window.kernel)
+        return (self.param.convolution_param.num_output, channels // self.group_count, *self.window.kernel)
 
     def check(self, *shapes: Shape) -> None:
         p = self.param.convolution_param
         first = shapes[0]
-        self._axis = self.axis(p.axis, first)
-        channels, spatial = first[self._axis], first[self._axis + 1 :]
+        self.channel_axis = self.axis(p.axis, first)
+        channels, spatial = first[self.channel_axis], first[self.channel_axis + 1 :]
         for i, shape in enumerate(shapes[1:], 1):
             if shape != first:
                 raise self.shape_error(
@@ -77,30 +77,30 @@ class Convolution(TensorLayer):
                 )
         if p.num_output < 1:
             raise self.error(f"must be at least 1; got {p.num_output}", field="num_output")
-        self._groups = self.groups(channels)
-        if self._groups < 1:
-            raise self.error(f"must be at least 1; got {self._groups}", field="group")
+        self.group_count = self.groups(channels)
+        if self.group_count < 1:
+            raise self.error(f"must be at least 1; got {self.group_count}", field="group")
         for count, what in ((channels, "the bottom's channels"), (p.num_output, "num_output")):
-            if count % self._groups:
+            if count % self.group_count:
                 raise self.shape_error(
-                    f"must divide {what}: {count}; got {self._groups} (bottom shape {list(first)})",
+                    f"must divide {what}: {count}; got {self.group_count} (bottom shape {list(first)})",
                     field="group",
                 )
         self.window = read_window(self, len(spatial))
-        self._sides = read_sides(self, p, spatial, self.window.extent, self.window.stride)
-        if self._sides is not None:
-            spatial = tuple(size + sum(side) for size, side in zip(spatial, self._sides))
+        self.sides = read_sides(self, p, spatial, self.window.extent, self.window.stride)
+        if self.sides is not None:
+            spatial = tuple(size + sum(side) for size, side in zip(spatial, self.sides))
         self.check_spatial(spatial)
         if len(self.blobs) and self.blobs[0].shape != self.weight_shape(channels):
             raise self.shape_error(
                 f"a bottom of shape {list(first)} needs kernels of shape"
                 f" {list(self.weight_shape(channels))}; the"
                 f" layer has {list(self.blobs[0].shape)}",
-                fix=f"Keep the number of channels (axis {self._axis}) that the net was built for",
+                fix=f"Keep the number of channels (axis {self.channel_axis}) that the net was built for",
             )
         self._channels_last = len(spatial) == 2
-        self._pointwise = self._channels_last and self._groups == 1 and self.window.is_pointwise
-        self.kernels_last = self._channels_last and math.prod(self.window.kernel) > 1
+        self._pointwise = self._channels_last and self.group_count == 1 and self.window.is_pointwise
+        self.weight_channels_last = self._channels_last and math.prod(self.window.kernel) > 1
 
     def check_spatial(self, spatial: Shape) -> None:
         """Raise ShapeError where the window does not fit a bottom of this spatial shape."""
@@ -108,7 +108,7 @@ class Convolution(TensorLayer):
 
     def declare(self, *shapes: Shape) -> list[BlobSpec]:
         p = self.param.convolution_param
-        specs = [BlobSpec(self.weight_shape(shapes[0][self._axis]), p.weight_filler)]
+        specs = [BlobSpec(self.weight_shape(shapes[0][self.channel_axis]), p.weight_filler)]
         if p.bias_term:
             specs.append(BlobSpec((p.num_output,), p.bias_filler))
         return specs
@@ -119,7 +119,7 @@ class Convolution(TensorLayer):
         if self._pointwise and _pointwise.pays(x, weight, stride):
             y: torch.Tensor = _pointwise.Products.apply(x, weight, bias, stride)  # type: ignore[no-untyped-call]
             return y
-        return convolve(x, weight, bias, self.window, self._groups)
+        return convolve(x, weight, bias, self.window, self.group_count)
 
     def compute(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         count = self.bottom_count
@@ -127,15 +127,15 @@ class Convolution(TensorLayer):
         return tuple(self._one(x, weight, bias) for x in tensors[:count])
 
     def _one(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        batch = x.shape[: self._axis]
-        if self._axis != 1:
-            x = x.reshape(math.prod(batch), *x.shape[self._axis :])
+        batch = x.shape[: self.channel_axis]
+        if self.channel_axis != 1:
+            x = x.reshape(math.prod(batch), *x.shape[self.channel_axis :])
         if self._channels_last and x.device.type != "mps":
             x = channels_last(x)
-        if self._sides is not None:
-            x = pad_sides(x, self._sides)
+        if self.sides is not None:
+            x = pad_sides(x, self.sides)
         y = self.apply(x, weight, bias)
         p = self.param.convolution_param
         if p.relu:
             y = F.leaky_relu(y, p.negative_slope) if p.negative_slope else F.relu(y)
-        return y if self._axis == 1 else y.reshape(*batch, *y.shape[1:])
+        return y if self.channel_axis == 1 else y.reshape(*batch, *y.shape[1:])

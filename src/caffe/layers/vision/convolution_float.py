@@ -39,5 +39,5 @@ class ConvolutionFloat(Convolution):
 
     def apply(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         f = self.formats
-        sums = convolve(f.input.round(x), f.weights.round(weight), None, self.window, self._groups)
+        sums = convolve(f.input.round(x), f.weights.round(weight), None, self.window, self.group_count)
         return f.result(sums, None if bias is None else bias.view(-1, *(1,) * (x.dim() - 2)))

@@ -22,7 +22,7 @@ class Crop(TensorLayer):
     num_bottoms = 2
     reads = {"crop_param": "*"}
 
-    _cut: tuple[slice, ...]
+    cut: tuple[slice, ...]
 
     def check(self, shape: Shape, reference: Shape) -> None:
         p = self.param.crop_param
@@ -45,9 +45,9 @@ class Crop(TensorLayer):
                     f" shapes {list(shape)} and {list(reference)}",
                     field="offset",
                 )
-        self._cut = (slice(None),) * axis + tuple(
+        self.cut = (slice(None),) * axis + tuple(
             slice(offset, offset + size) for offset, size in zip(offsets, reference[axis:])
         )
 
     def compute(self, x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-        return x[self._cut].clone()
+        return x[self.cut].clone()

@@ -24,7 +24,7 @@ class Deconvolution(Convolution):
     """
 
     def weight_shape(self, channels: int) -> Shape:
-        return (channels, self.param.convolution_param.num_output // self._groups, *self.window.kernel)
+        return (channels, self.param.convolution_param.num_output // self.group_count, *self.window.kernel)
 
     def check_spatial(self, spatial: Shape) -> None:
         w = self.window
@@ -38,4 +38,4 @@ class Deconvolution(Convolution):
                 )
 
     def apply(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        return deconvolve(x, weight, bias, self.window, self._groups)
+        return deconvolve(x, weight, bias, self.window, self.group_count)

@@ -105,6 +105,6 @@ class DeformableConvolution(TensorLayer):
             align_corners=True,
         )
         columns = patches.reshape(n, self.p.group, channels // self.p.group * points, out_h * out_w)
-        kernels = weight.reshape(self.p.group, -1, channels // self.p.group * points)
-        y = (kernels @ columns).reshape(n, -1, out_h, out_w)
+        matrix = weight.reshape(self.p.group, -1, channels // self.p.group * points)
+        y = (matrix @ columns).reshape(n, -1, out_h, out_w)
         return y if bias is None else y + bias.reshape(-1, 1, 1)

@@ -42,8 +42,8 @@ class Im2col(TensorLayer):
         # Now … × C × out… × extent…; holes are skipped, then the kernel's axes move behind the channels.
         for i, dilation in enumerate(w.dilation):
             x = x[(slice(None),) * (x.dim() - axes + i) + (slice(None, None, dilation),)]
-        kernels = list(range(axis + 1 + axes, x.dim()))
-        x = x.movedim(kernels, list(range(axis + 1, axis + 1 + axes)))
+        windows = list(range(axis + 1 + axes, x.dim()))
+        x = x.movedim(windows, list(range(axis + 1, axis + 1 + axes)))
         shape = tuple(x.shape)
         channels = shape[axis] * math.prod(w.kernel)
         return x.reshape(*shape[:axis], channels, *shape[axis + 1 + axes :])

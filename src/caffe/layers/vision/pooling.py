@@ -34,7 +34,7 @@ class Pooling(TensorLayer):
 
     pool: Pool
     _regular: bool
-    _count_padding: bool
+    counts_padding: bool
 
     def check(self, shape: Shape) -> None:
         p = self.param.pooling_param
@@ -57,8 +57,8 @@ class Pooling(TensorLayer):
                 field="kernel_size",
             )
         self._regular = self.pool.regular(spatial)
-        self._count_padding = p.pool == _pool.AVE and p.avg_include_pad
-        if not self._count_padding and p.pool not in (_pool.MAX, _pool.STOCHASTIC) and len(spatial) != 2:
+        self.counts_padding = p.pool == _pool.AVE and p.avg_include_pad
+        if not self.counts_padding and p.pool not in (_pool.MAX, _pool.STOCHASTIC) and len(spatial) != 2:
             raise self.shape_error(f"averages without the padding are for 2 spatial axes; got {list(shape)}")
 
     def _method(self) -> str:
@@ -126,6 +126,6 @@ class Pooling(TensorLayer):
             return y, mask.to(x.dtype)
         if p.pool == _pool.STOCHASTIC:
             return _pool.stochastic_pool(x, self.pool, self.phase == caffe_pb2.TRAIN)
-        if isinstance(self.pool, SidePool) or not self._count_padding:
-            return average_pool(x, self.pool, self._count_padding)
+        if isinstance(self.pool, SidePool) or not self.counts_padding:
+            return average_pool(x, self.pool, self.counts_padding)
         return _pool.average_pool(x, self.pool, self._regular)

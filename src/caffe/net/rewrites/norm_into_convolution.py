@@ -1,4 +1,4 @@
-"""In inference a BatchNorm and a Scale in place on a convolution's top are in its kernels, which are packed once.
+"""In inference a BatchNorm and a Scale in place on a convolution's top are in its weight, which are packed once.
 
 With the statistics of training they are one more linear step for each channel: s·(W·x + b) + t = (s·W)·x + (s·b + t).
 """
@@ -23,6 +23,7 @@ from caffe.net.run.plan import Part
 from caffe.net.step import Step
 from caffe.net.wiring import Wiring
 from caffe.tensor_layer import TensorLayer
+from caffe.torch_private import Window, packed_convolution, packed_weight
 
 _CONVOLUTIONS = (Convolution, ConvolutionDepthwise, DepthwiseConvolution)
 
@@ -52,41 +53,34 @@ class FoldedConvolution(TensorLayer):
         key = device, self._shapes, memories, [memory.changes for memory in memories]
         if self._folded is None or self._folded[0] != key or any(memory.watched for memory in memories):
             own = [[blob.data_memory.on(device) for blob in layer.blobs] for layer in self._linear]
-            kernels, *bias = fold(self._linear, own)
-            self._folded = key, [self._packed(kernels), *bias]
+            weight, *bias = fold(self._linear, own)
+            self._folded = key, [self._packed(weight), *bias]
         return self._folded[1]
 
-    def _packed(self, kernels: torch.Tensor) -> torch.Tensor:
+    def _packed(self, weight: torch.Tensor) -> torch.Tensor:
         """Kernels in the order that the operation wants."""
-        if kernels.dim() == 4 and kernels.device.type != "mps":
-            kernels = kernels.contiguous(memory_format=torch.channels_last)
-        if not self._by_onednn(kernels):
-            return kernels
-        found: torch.Tensor = torch.ops.mkldnn._reorder_convolution_weight(
-            kernels, *self._window(), self._shapes[0] if self._shapes else None
-        )
-        return found
+        if weight.dim() == 4 and weight.device.type != "mps":
+            weight = weight.contiguous(memory_format=torch.channels_last)
+        if not self._by_onednn(weight):
+            return weight
+        return packed_weight(weight, self._window(), self._shapes[0] if self._shapes else None)
 
     def _by_onednn(self, x: torch.Tensor) -> bool:
         cpu = x.device.type == "cpu" and x.dtype == torch.float32
         return cpu and self._convolution.plain and torch.backends.mkldnn.is_available()
 
-    def _window(self) -> tuple[Sequence[int], Sequence[int], Sequence[int], int]:
-        """Pad, stride, dilation, groups."""
+    def _window(self) -> Window:
         window = self._convolution.window
         channels = self._shapes[0][1] if self._shapes else 0
         return window.pad, window.stride, window.dilation, self._convolution.groups(channels)
 
     def compute(
-        self, x: torch.Tensor, kernels: torch.Tensor, bias: torch.Tensor | None = None
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
     ) -> torch.Tensor:
         if self._by_onednn(x):
             x = x.contiguous(memory_format=torch.channels_last)
-            y: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, kernels, bias, *self._window(), "relu" if self._relu else "none", [], ""
-            )
-            return y
-        (y,) = self._convolution.compute(x, kernels, *([] if bias is None else [bias]))
+            return packed_convolution(x, weight, bias, self._window(), bool(self._relu))
+        (y,) = self._convolution.compute(x, weight, *([] if bias is None else [bias]))
         return torch.relu_(y) if self._relu else y
 
 
@@ -105,7 +99,7 @@ class NormIntoConvolution:
             if not isinstance(part, Op):
                 found.append(part)
             elif takes_more(part.steps[0]):
-                found.append(folded(part.steps, part.places, "packed kernels", wiring))
+                found.append(folded(part.steps, part.places, "packed weight", wiring))
             elif (
                 isinstance(before, Op)
                 and isinstance(before.layer, FoldedConvolution)
@@ -131,7 +125,7 @@ def folded(
 
 
 def takes_more(step: Step) -> bool:
-    """Whether it is a convolution whose kernels can take what is behind it."""
+    """Whether it is a convolution whose weight can take what is behind it."""
     return (
         type(step.layer) in _CONVOLUTIONS
         and len(step.top) == 1
@@ -140,7 +134,7 @@ def takes_more(step: Step) -> bool:
 
 
 def goes_into(then: Layer, before: int) -> bool:
-    """Whether a layer goes into the kernels of a convolution that has taken ``before`` already."""
+    """Whether a layer goes into the weight of a convolution that has taken ``before`` already."""
     if before == 0:
         return type(then) is BatchNorm and then.plain and then.is_global
     return before == 1 and type(then) is Scale and len(then.blobs) > 0 and then.per_channel

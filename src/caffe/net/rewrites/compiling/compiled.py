@@ -29,6 +29,7 @@ from caffe.net.step import Step
 from caffe.net.wiring import Wiring
 from caffe.precision import autocast
 from caffe.tensor_layer import TensorLayer
+from caffe.torch_private import freezing
 
 Tensors = list[torch.Tensor]
 
@@ -289,12 +290,10 @@ def _compile(
     function: Callable[..., Tensors], inputs: Tensors, params: Tensors, frozen: bool
 ) -> Callable[..., Tensors]:
     """A compiled function of inputs alone, from one of parameters and inputs. ``frozen`` takes those as constants."""
-    from torch._inductor import config
-
     graph = _with_own(_trace(function, [*params, *inputs]), params).eval()
     on_cuda = bool(inputs) and inputs[0].is_cuda
     compiled = torch.compile(graph, dynamic=False, mode="reduce-overhead" if on_cuda else None)
-    with config.patch(freezing=frozen):
+    with freezing(frozen):
         compiled(*inputs)
     return compiled
 
