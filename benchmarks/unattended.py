@@ -104,6 +104,9 @@ def _kill(folder: Path, times: int, draw: random.Random, form: str, kind: str, s
             last = 0
             _clear(folder)
             continue
+        if os.WIFEXITED(status):
+            print(Path("log.txt").read_text(encoding="utf-8")[-2000:], file=sys.stderr)
+            raise SystemExit("a resumed run failed by itself")
         counts["kills"] += 1
         counts["while a snapshot was written"] += bool(list(folder.glob(".s_iter_*.tmp")))
         newest = snapshot.newest("s")
@@ -116,6 +119,8 @@ def _kill(folder: Path, times: int, draw: random.Random, form: str, kind: str, s
     counts["NOT EXACT"] += status != 0 or not _same(folder, iters, form, wanted)
     left = [p.name for p in folder.iterdir() if p.name.endswith((".tmp", ".lock"))]
     counts["FILES LEFT OVER"] += len(left)
+    if left:
+        print(*left, file=sys.stderr)
     print(f"{form}, {kind}: " + ", ".join(f"{count} {name}" for name, count in counts.items()), flush=True)
     return counts["LOST SNAPSHOTS"] + counts["NOT EXACT"] + counts["FILES LEFT OVER"]
 
