@@ -6,12 +6,14 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import cv2
 import h5py
 import numpy as np
+import torch
 
 import caffe
 from caffe import training_log
@@ -21,7 +23,11 @@ from caffe.data.sources.window import read_windows
 from caffe.data.transform import decode
 from caffe.formats import binaryproto, datum, hdf5, idx, model_folder, prototxt
 from caffe.formats.lmdb_pages import LmdbFile
+from caffe.importing import sources
+from caffe.legacy import notebooks
 from caffe.proto import caffe_pb2
+from caffe.serving import app, protocol
+from caffe.serving import images as served_images
 from caffe.solvers import metrics, snapshot
 
 NET = """name: "n"
@@ -291,6 +297,96 @@ def _idx(folder: Path) -> list[bytes]:
     return [bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4]) + bytes(24)]
 
 
+def _notebook(folder: Path) -> list[bytes]:
+    lines = ["import caffe\n", "print 3"]
+    code = {"cell_type": "code", "metadata": {}, "execution_count": 1, "outputs": [], "source": lines}
+    text = {"cell_type": "markdown", "metadata": {}, "source": "# a"}
+    about = {"kernelspec": {"name": "python2"}, "language_info": {"name": "python", "version": "2.7"}}
+    new = {"nbformat": 4, "nbformat_minor": 0, "metadata": about, "cells": [code, text]}
+    cell = {"cell_type": "code", "input": "x = 1", "language": "python", "outputs": [], "collapsed": False}
+    old = {
+        "nbformat": 3,
+        "nbformat_minor": 0,
+        "metadata": {},
+        "worksheets": [{"cells": [cell], "metadata": {}}],
+    }
+    return [json.dumps(new).encode(), json.dumps(old).encode()]
+
+
+def _onnx(folder: Path) -> list[bytes]:
+    import onnx
+    from onnx import TensorProto, helper
+
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [4, 3, 3, 3], [0.1] * 108)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("Flatten", ["r"], ["y"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("x", [1, 3, 6, 5]), ("y", [1, 120]))
+    ]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [weight])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), folder / "m.onnx")
+    caffe.from_onnx(folder / "m.onnx", check=False)  # imports here what would take each process seconds
+    return [(folder / "m.onnx").read_bytes()]
+
+
+def _module() -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
+
+
+def _safetensors(folder: Path) -> list[bytes]:
+    from safetensors.torch import save
+
+    return [save(dict(_module().state_dict()))]
+
+
+def _load_into_module(ending: str) -> Callable[[Path], Any]:
+    """As ``caffe convert module.py:function --weights=…`` reads them."""
+
+    def read(path: Path) -> Any:
+        place = path.with_name(path.name + ending)
+        place.write_bytes(path.read_bytes())
+        try:
+            return sources.load_weights(_module(), str(place))
+        finally:
+            place.unlink()
+
+    return read
+
+
+def _state_dict(folder: Path) -> list[bytes]:
+    torch.save(_module().state_dict(), folder / "m.pth")
+    return [(folder / "m.pth").read_bytes()]
+
+
+SERVED = {"inputs": {"x": [3, 2]}, "outputs": {"y": [2]}, "batch": 4}
+
+
+def _request(folder: Path) -> list[bytes]:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 3, 2]}
+    whole = {"id": "a", "inputs": [tensor | {"data": [[[1, 2], [3, 4], [5, 6]]]}], "outputs": [{"name": "y"}]}
+    behind = {"inputs": [tensor | {"parameters": {"binary_data_size": 24}}]}
+    return [json.dumps(whole).encode(), json.dumps(behind).encode() + b"\n" + bytes(24)]
+
+
+def _read_request(path: Path) -> Any:
+    """With tensors behind the JSON where there is a line's end, as a client would say in the header."""
+    body = path.read_bytes()
+    return protocol.read(body, body.find(b"\n") + 1 or None, SERVED, "m")
+
+
+FORM = {"content-type": "multipart/form-data; boundary=xyz"}
+
+
+def _form(folder: Path) -> list[bytes]:
+    image = cv2.imencode(".png", np.ones((5, 4, 3), np.uint8))[1].tobytes()
+    head = b'--xyz\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+    return [head + image + b"\r\n--xyz--\r\n"]
+
+
 LOG = """I1125 20:19:03.999845  3348 solver.cpp:239] Iteration 0 (0 iter/s, 0.5s/100 iters), loss = 2.3
 I1125 20:19:03.999845  3348 solver.cpp:258]     Train net output #0: loss = 2.3 (* 1 = 2.3 loss)
 I1125 20:19:04.099845  3348 sgd_solver.cpp:112] Iteration 0, lr = 0.01
@@ -330,6 +426,9 @@ FORMATS = [
     Format("lmdb layer", "bytes", _large_database("lmdb"), _forward_of("lmdb")),
     Format("model archive", "bytes", _archive, _read_archive),
     Format("model.json", "json", _description, _read_description),
+    Format("state_dict", "bytes", _state_dict, _load_into_module(".pth")),
+    Format("request", "json", _request, _read_request),
+    Format("served image", "bytes", _images, lambda path: served_images.decode(path.read_bytes(), 10**6)),
     Format("idx", "bytes", _idx, lambda path: idx.read_idx(path, 3)),
 ]
 try:
@@ -339,3 +438,16 @@ except ImportError:
 else:
     FORMATS.append(Format("leveldb", "bytes", _database("leveldb"), _read_leveldb))
     FORMATS.append(Format("leveldb layer", "bytes", _large_database("leveldb"), _forward_of("leveldb")))
+
+
+def _add(package: str, form: Format) -> None:
+    if find_spec(package) is None:
+        print(f"{form.name} is left out: the package '{package}' is not installed", file=sys.stderr)
+    else:
+        FORMATS.append(form)
+
+
+_add("nbformat", Format("notebook", "json", _notebook, notebooks.translations))
+_add("onnx", Format("onnx", "wire", _onnx, lambda path: caffe.from_onnx(path, check=False)))
+_add("safetensors", Format("safetensors", "bytes", _safetensors, _load_into_module(".safetensors")))
+_add("python_multipart", Format("form", "bytes", _form, lambda path: app.from_form(path.read_bytes(), FORM)))

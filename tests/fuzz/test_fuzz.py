@@ -29,10 +29,10 @@ def fuzz(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_corpus_and_new_cases(tmp_path):
-    done = fuzz(tmp_path, "--cases=1440", "--seed=5", "--batch=60")
+    done = fuzz(tmp_path, "--cases=1920", "--seed=5", "--batch=60")
     assert done.returncode == 0, done.stdout + done.stderr
     count = sum(1 for p in (Path(__file__).parent / "corpus").rglob("*") if p.is_file())
-    assert f"all {1440 + count:,}" in done.stdout
+    assert f"all {1920 + count:,}" in done.stdout
 
 
 def test_what_gets_through_is_kept(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from caffe import limits
 from caffe.errors import InputError, MissingFileError, MissingPackageError, ParseError, close_names
 from caffe.importing import conversion, torch_front
 from caffe.importing.conversion import Conversion
@@ -55,7 +56,7 @@ def convert_source(
         return _from_pt2(source, shapes, **options)
     module, examples = _built(source, pretrained)
     if weights is not None:
-        _load_weights(module, weights)
+        load_weights(module, weights)
     if shapes:
         examples = tuple(torch.randn(*s) for s in shapes.values())
     return convert_torch(module, examples, **options)
@@ -196,25 +197,35 @@ def _function(path: str, name: str) -> tuple[torch.nn.Module, Any]:
     )
 
 
-def _load_weights(module: torch.nn.Module, path: str) -> None:
+def load_weights(module: torch.nn.Module, path: str) -> None:
+    """Fill a module from a state_dict's file. Raises MissingFileError, MissingPackageError, ParseError."""
     if not os.path.isfile(path):
         raise MissingFileError("There is no such file", file=path)
+    with limits.guarding(ParseError, path):  # what safetensors and torch say of damaged files
+        state = _state_of(path)
+    try:
+        module.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ParseError(f"Its weights do not fit the module: {error}", file=path) from None
+
+
+def _state_of(path: str) -> dict[str, torch.Tensor]:
+    state: Any
     if path.endswith(".safetensors"):
         try:
             from safetensors.torch import load_file
         except ImportError:
             raise MissingPackageError.of("safetensors", "export", "Reading safetensors") from None
-        state: Any = load_file(path)
+        state = load_file(path)
     else:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            raise ParseError(f"It holds no state_dict: {str(error).splitlines()[0]}", file=path) from None
+            first = (str(error) or type(error).__name__).splitlines()[0]
+            raise ParseError(f"It holds no state_dict: {first}", file=path) from None
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    state = {k.removeprefix("module."): v for k, v in state.items()}
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise ParseError(f"Its weights do not fit the module: {error}", file=path) from None
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise ParseError(f"It holds no state_dict, but a {type(state).__name__}", file=path)
+    return {key.removeprefix("module."): value for key, value in state.items()}

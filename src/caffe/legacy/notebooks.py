@@ -27,10 +27,13 @@ def read(path: Path) -> Any:
 
     try:
         notebook = nbformat.read(str(path), as_version=4)  # type: ignore[no-untyped-call]
+        for cell in notebook.cells:
+            cell.pop("id", None)
+            str(cell.source), cell.cell_type
+        for key in ("language_info", "kernelspec"):
+            notebook.metadata.get(key, {}).get("name")
     except Exception as error:  # nbformat's own, json's, and whatever a damaged notebook brings about
         raise ParseError(f"This is no notebook: {error}", file=path) from None
-    for cell in notebook.cells:
-        cell.pop("id", None)
     return notebook
 
 

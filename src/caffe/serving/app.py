@@ -125,7 +125,7 @@ def application(served: Sequence[Served], host: str = "127.0.0.1", token: str = 
     async def image_of(request: Request) -> Any:
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind == "multipart/form-data":
-            content = _from_form(await body_of(request, limits.body_bytes + _FORM_SLACK), request.headers)
+            content = from_form(await body_of(request, limits.body_bytes + _FORM_SLACK), request.headers)
         elif kind == "" or kind.startswith("image/") or kind in _RAW:
             content = await body_of(request, limits.body_bytes)
         else:
@@ -293,7 +293,7 @@ def _error(error: CaffeError) -> Any:
     return JSONResponse({"error": str(error)}, status, headers=headers)
 
 
-def _from_form(body: bytes, headers: Any) -> bytes:
+def from_form(body: bytes, headers: Any) -> bytes:
     """The file in a form, or its field ``image``. Raises DataError, Refused."""
     from python_multipart import create_form_parser
     from python_multipart.exceptions import FormParserError

@@ -87,7 +87,7 @@ def _input(tensor: Any, tail: memoryview, inputs: Arrays, known: Mapping[str, Se
         raise InputError(f"There is no input {name!r}", fix=hint)
     if name in inputs:
         raise InputError(f"The input '{name}' is there twice")
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         raise InputError(f"The datatype of '{name}' must be one of {', '.join(TYPES)}; got {kind!r}")
     if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
         raise InputError(f"The shape of '{name}' must be a list of integers from 0; got {shape!r}")
