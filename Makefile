@@ -5,6 +5,7 @@
 # make test-types   mypy and pyright find what they should in a user's script
 # make dist   wheel and sdist in dist/, built twice and compared
 # make test-wheel   the tests pass with the wheel of dist/ in a fresh environment
+# make test-gpu     the tests in GPU mode, and those of tests/gpu (PYTHON=… with a torch that finds the device)
 # make test-lowest  run them with the oldest versions that the package asks for (PYTHON=python3.10); some of serving
 #                   and importing fail there
 # make docs   the documentation as a site, in site/
@@ -14,7 +15,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PYTEST_ARGS ?= -n 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-clone test-types test-wheel test-lowest dist docs check clean
+.PHONY: demo test test-clone test-types test-wheel test-gpu test-lowest dist docs check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py --out demo
@@ -50,6 +51,10 @@ test-wheel:
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && git clone -q . "$$folder/clone" && cd "$$folder/clone" && \
 	rm -r src tests/test_architecture.py tests/docs && CAFFE_TEST_ASSETS= CAFFE_TEST_REQUIRE= OMP_NUM_THREADS=1 \
 	$(CURDIR)/$(VENV)-wheel/$(notdir $(BIN))/python -m pytest $(PYTEST_ARGS)
+
+test-gpu: $(VENV)/.test
+	CAFFE_TEST_DEVICE=gpu OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/layers tests/net tests/solvers \
+	tests/pycaffe tests/data tests/predict tests/parallel tests/models tests/gpu tests/test_memory.py tests/test_deferred.py
 
 test-lowest:
 	rm -rf $(VENV)-lowest && $(PYTHON) -m venv $(VENV)-lowest

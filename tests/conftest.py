@@ -9,8 +9,22 @@ import pytest
 os.environ.setdefault("GLOG_minloglevel", "2")
 
 
+def pytest_configure():
+    """CAFFE_TEST_DEVICE=gpu runs the tests in GPU mode, where there is an accelerator."""
+    if os.environ.get("CAFFE_TEST_DEVICE") == "gpu":
+        from caffe import runtime
+
+        if not runtime.accelerators():
+            raise pytest.UsageError("CAFFE_TEST_DEVICE=gpu: torch finds no accelerator here")
+        runtime.set_mode_gpu()
+
+
 def pytest_collection_modifyitems(items):
-    """Tests of LevelDB, by their names or by the marker, skip where plyvel is not to be had."""
+    """Tests of LevelDB (by name or marker) skip where plyvel is not to be had, those of the CPU in GPU mode."""
+    if os.environ.get("CAFFE_TEST_DEVICE") == "gpu":
+        for item in items:
+            if item.get_closest_marker("cpu"):
+                item.add_marker(pytest.mark.skip(reason="of what holds on the CPU alone"))
     try:
         import plyvel  # noqa: F401
     except ImportError:

@@ -18,6 +18,7 @@ FLOORS = [
         "memory",
         "blob",
         "gradients",
+        "deferred",
         "precision",
         "randomness",
         "fillers",

@@ -40,8 +40,12 @@ def test_the_host_goes_to_the_device_once_and_stays_newest_where_written():
     assert (first.device, tuple(first.shape)) == (META, (2, 3))
     assert memory.on(META) is first  # both sides are the newest: nothing moves
     assert memory.on(CPU)[0, 0] == 7  # and the host has kept its values
-    memory.array()[0, 0] = 8  # the host is the newest: the device is written again
-    assert memory.on(META) is first
+    memory.array()[0, 0] = (
+        8  # the host is the newest: it goes to a tensor of its own, as a trace may hold the first
+    )
+    second = memory.on(META)
+    assert second.device == META and second is not first
+    assert memory.on(META) is second
     assert memory.on(CPU)[0, 0] == 8
 
 

@@ -117,16 +117,9 @@ class Memory:
 
     def _to_device(self, device: torch.device) -> torch.Tensor:
         current = self._device
-        if current is not None and current.device != device:
-            self._to_host()
-            current = None
-        if current is None or self._head == _HOST:
-            host = self._to_host()
-            if current is not None and current.shape == host.shape:
-                current.copy_(host, non_blocking=True)
-            else:
-                current = host.to(device, non_blocking=True)
-            self._device = current
+        if current is None or current.device != device or self._head == _HOST:
+            # never into the tensor that was there: an earlier forward may have kept it for its backward
+            self._device = current = self._to_host().to(device, non_blocking=True)
             self._head = _BOTH
         return current
 

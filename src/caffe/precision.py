@@ -27,6 +27,12 @@ def widened(x: torch.Tensor) -> torch.Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
+def shortened(x: torch.Tensor) -> torch.Tensor:
+    """x in the short float that products are made in, where there is one."""
+    name = runtime.amp()
+    return x.to(_TYPES[name]) if name else x
+
+
 def low_precision(memory: Memory, device: torch.device, layout: torch.memory_format) -> torch.Tensor:
     """A parameter in the short float that autocast would make it; biases and statistics as they are."""
     values = memory.on(device)

@@ -35,6 +35,7 @@ class _State:
     device: torch.device | None = None  # of the present epoch
     compiles: bool = False
     amp: str = ""
+    tf32: bool = False
     dialect: str = ""
 
 
@@ -119,6 +120,7 @@ def _find_device() -> torch.device:
         )
     # Shapes seldom change from one forward to the next: it pays to try cuDNN's algorithms once.
     torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
+    _round_products(_state.tf32)
     return torch.device(found[_state.device_id])
 
 
@@ -222,18 +224,32 @@ def dialect() -> str:
     return _state.dialect
 
 
-AMP = ("", "bf16", "fp16")
+AMP = ("", "tf32", "bf16", "fp16")
 
 
 def set_amp(precision: str | None) -> None:
     """Compute in ``"bf16"`` or ``"fp16"`` where it is safe, with parameters and losses in float32; None: do not.
 
-    Raises InputError for another name.
+    ``"tf32"`` keeps float32 and lets the matrix units of NVIDIA's GPUs round the factors of products to 10 bits
+    (an error of some 1e-3 instead of 1e-6); elsewhere it changes nothing. Raises InputError for another name.
     """
     name = precision or ""
     if name not in AMP:
-        raise InputError(f"The precision of set_amp must be 'bf16', 'fp16' or None; got {precision!r}")
-    _state.amp = name
+        raise InputError(
+            f"The precision of set_amp must be 'tf32', 'bf16', 'fp16' or None; got {precision!r}"
+        )
+    _state.amp = "" if name == "tf32" else name
+    if _state.tf32 != (name == "tf32"):
+        _state.tf32 = name == "tf32"
+        if _state.device is not None and _state.device.type == "cuda":
+            _round_products(_state.tf32)
+
+
+def _round_products(yes: bool) -> None:
+    """Whether CUDA's libraries may use TF32. torch lets cuDNN do so; the original's figures are of full float32."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = yes
 
 
 def amp() -> str:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from caffe import fillers, limits, runtime
+from caffe import deferred, fillers, limits, runtime
 from caffe.blob import Blob, BlobVec, Shape
 from caffe.errors import CaffeError
 from caffe.gradients import gradients
@@ -215,6 +215,7 @@ class TensorLayer(Layer):
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         self._last = self.forward_keeping(bottom, top, self.keeps)
+        deferred.raise_arrived(wait=True)
 
     @property
     def keeps(self) -> Keep:

@@ -90,6 +90,7 @@ def test_errors_come_in_their_turn() -> None:
     prefetcher.close()
 
 
+@pytest.mark.cpu
 def test_memory_is_used_again_only_when_nobody_holds_it() -> None:
     prefetcher = Prefetcher(Numbers(), depth=2, threads=1)
     kept = [prefetcher.take()[0] for _ in range(3)]

@@ -87,5 +87,5 @@ def test_inference_reads_as_float32_and_sees_new_weights() -> None:
 
 
 def test_unknown_precision() -> None:
-    with pytest.raises(InputError, match="'bf16', 'fp16' or None; got 'int8'"):
+    with pytest.raises(InputError, match="'tf32', 'bf16', 'fp16' or None; got 'int8'"):
         caffe.set_amp("int8")

@@ -14,6 +14,8 @@ from caffe import layers as L
 from caffe.kernels import native
 from caffe.net.rewrites.compiling import fusing
 
+pytestmark = pytest.mark.cpu
+
 
 def build() -> caffe.Net:
     xavier = dict(type="xavier")

@@ -11,14 +11,19 @@ from switch_nets import KINDS, build
 
 import caffe
 from caffe import layers as L
+from caffe import runtime
 from caffe.errors import InputError, StateError, UnknownNameError
 from caffe.net.graph import RANDOM, Graph
 
 PURE = [kind for kind in KINDS if kind != "python"]
 
 
+def on_device(array: Any) -> torch.Tensor:
+    return torch.from_numpy(array).to(runtime.device())
+
+
 def inputs_of(net: caffe.Net, graph: Graph) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(net.blobs[name].data.copy()) for name in graph.inputs}
+    return {name: on_device(net.blobs[name].data.copy()) for name in graph.inputs}
 
 
 @pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
@@ -42,7 +47,7 @@ def test_the_same_as_the_net(kind: str, phase: int) -> None:
             close(outputs[name], net.blobs[name].data)
         state = {name: value.detach() for name, value in after.items()}
         for name, value in graph.state_values().items():
-            close(state[name], value.numpy())
+            close(state[name], value.cpu().numpy())
         if any(node.draws for node in graph.nodes):
             assert torch.equal(torch.get_rng_state(), state[RANDOM])
     net.backward()
@@ -53,7 +58,7 @@ def test_the_same_as_the_net(kind: str, phase: int) -> None:
 
 
 def close(found: torch.Tensor, expected: Any) -> None:
-    off = np.abs(found.detach().numpy() - expected).max(initial=0)
+    off = np.abs(found.detach().cpu().numpy() - expected).max(initial=0)
     assert off <= 1e-5 * max(1, np.abs(expected).max(initial=0))
 
 
@@ -77,7 +82,7 @@ def test_from_the_middle_and_what_is_missing() -> None:
     net = build("in_place", caffe.TEST)
     graph = net.graph()
     net.forward()
-    mid, label = (torch.from_numpy(net.blobs[name].data) for name in ("mid", "label"))
+    mid, label = (on_device(net.blobs[name].data) for name in ("mid", "label"))
     outputs, _ = graph.run({"mid": mid, "label": label})
     close(outputs["loss"], net.blobs["loss"].data)
     with pytest.raises(InputError, match=r"'label'.* must be given"):
@@ -100,5 +105,5 @@ def test_data_layers_are_inputs() -> None:
     n.ip = L.InnerProduct(n.data, num_output=4, weight_filler=dict(type="xavier"))
     graph = caffe.Net(n, caffe.TRAIN).graph()
     assert graph.inputs == {"data": (2, 3)}
-    outputs, _ = graph.run({"data": torch.ones(5, 3)})
+    outputs, _ = graph.run({"data": on_device(np.ones((5, 3), np.float32))})
     assert outputs["ip"].shape == (5, 4)

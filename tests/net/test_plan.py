@@ -42,6 +42,7 @@ def test_switches_change_the_plan_and_hooks_leave_every_layer_by_itself() -> Non
     assert all(len(op.steps) == 1 for op in net.plan().ops)
 
 
+@pytest.mark.cpu
 @pytest.mark.timeout(300)
 def test_compiled() -> None:
     net = build("in_place", caffe.TEST)

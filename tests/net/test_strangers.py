@@ -146,6 +146,7 @@ def test_what_the_user_allows(tmp_path, monkeypatch):
     assert caught.value.layer == "k"
 
 
+@pytest.mark.cpu
 def test_blobs_that_memory_cannot_hold(tmp_path):
     (tmp_path / "n.prototxt").write_text(IN)
     net = caffe.Net(str(tmp_path / "n.prototxt"), caffe.TEST)

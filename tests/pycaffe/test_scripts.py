@@ -74,6 +74,7 @@ def test_a_gradient_set_through_its_flat_view(tmp_path):
     np.testing.assert_allclose(net.blobs["data"].diff[0, :, 1:4, 0:3], expected, rtol=1e-5)
 
 
+@pytest.mark.cpu  # on an accelerator each blob has a host side of its own
 def test_reshaping_layers_share_their_values(tmp_path):
     n = caffe.NetSpec()
     n.data = L.Input(shape=dict(dim=[2, 3, 4]))

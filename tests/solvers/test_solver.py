@@ -77,7 +77,7 @@ def test_smoothed_loss_is_the_mean_of_the_window(folder):
 
     solver.add_callback(Record())
     solver.step(9)
-    assert solver.loss_window[1] == pytest.approx(np.mean(losses[-4:]), rel=1e-5)
+    assert float(solver.loss_window[1]) == pytest.approx(np.mean(losses[-4:]), rel=1e-5)
 
 
 def test_add_callback_in_pycaffes_form():

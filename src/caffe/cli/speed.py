@@ -14,9 +14,10 @@ def amp_flag(command: _F) -> _F:
     """Add ``--amp``."""
     return click.option(
         "--amp",
-        type=click.Choice(["none", "bf16", "fp16"]),
+        type=click.Choice(["none", "tf32", "bf16", "fp16"]),
         default="none",
-        help="Compute in a shorter float where it is safe; parameters and losses stay float32.",
+        help="Compute in a shorter float where it is safe; parameters and losses stay float32. "
+        "tf32: only the factors of products, on NVIDIA's GPUs.",
     )(command)
 
 

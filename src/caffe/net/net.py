@@ -114,11 +114,14 @@ class Net(Contents):
         if kwargs:
             put(self.blobs, kwargs, self.inputs, "input", "data")
         self._run(first, last + 1, frozenset(returned + extra))
+        self._executor.raise_arrived(wait=True)
         return {name: self.blobs[name].data for name in dict.fromkeys(returned + extra) if name in self.blobs}
 
     def _forward(self, start: int, end: int) -> float:
         """Run layers by index, as pycaffe calls it; returns the loss."""
-        return float(self.forward_loss(start, end))
+        loss = float(self.forward_loss(start, end))
+        self._executor.raise_arrived(wait=True)
+        return loss
 
     def forward_loss(self, start: int = 0, end: int | None = None) -> loss.Loss:
         """Run layers by index; the loss stays on the device, so that nothing waits for it."""

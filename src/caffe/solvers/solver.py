@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NoReturn
 
 import torch
 
-from caffe import logs, runtime
+from caffe import deferred, logs, runtime
 from caffe.errors import InputError, InputTypeError, SolverError
 from caffe.net.net import Net
 from caffe.precision import LossScale
@@ -176,6 +176,7 @@ class Solver:
             self._losses[index] = loss
 
     def _display(self) -> float:
+        deferred.raise_arrived(wait=True)
         loss = self.workers.mean(float(self._smoothed))
         since, then = self._last_display
         now = time.monotonic()
@@ -305,6 +306,7 @@ class Solver:
         if self.param.test_compute_loss:
             logs.info(f"Test loss: {float(loss) / batches:g}")
         found = {name: (t / batches).tolist() for name, t in zip(net.outputs, total)}
+        deferred.raise_arrived(wait=True)
         display.test_outputs(net, found)
         return found
 
@@ -312,10 +314,12 @@ class Solver:
 
     def snapshot(self) -> Path:
         """Write the net and the solver's state; returns the state's path. Raises SnapshotError."""
+        deferred.raise_arrived(wait=True)
         return self._write_snapshot([snapshot.worker_state(self)])
 
     def _snapshot_together(self) -> None:
         """The root writes a snapshot with every worker's state, the others wait."""
+        deferred.raise_arrived(wait=True)
         states = self.workers.gather(snapshot.worker_state(self))
         if runtime.root_solver():
             self._write_snapshot(states)

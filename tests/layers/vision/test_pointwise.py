@@ -88,6 +88,7 @@ def figures(net: caffe.Net) -> dict[str, np.ndarray]:
     return found | {f"{name} data": blob.data.copy() for name, blob in net.blobs.items()}
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("window", [{}, dict(stride=2), dict(stride_h=1, stride_w=3)])
 def test_in_a_net(window: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from caffe.blob import Shape
+from caffe.deferred import refuse
+from caffe.errors import LayerError
 from caffe.tensor_layer import BlobSpec, TensorLayer
 
 
@@ -40,13 +42,15 @@ class Embed(TensorLayer):
     ) -> torch.Tensor:
         index = x.long()
         last = weight.shape[0] - 1
-        if x.device.type == "cpu" and index.numel():
-            wrong = (index < 0) | (index > last)
-            if bool(wrong.any()):
-                place = tuple(int(i) for i in wrong.nonzero()[0])
-                raise self.error(
-                    f"the index at {list(place)} must be in [0, {last}]; got {float(x[place]):g}",
-                    field="input_dim",
-                )
+        wrong = (index < 0) | (index > last)
+
+        def refusal() -> LayerError:
+            place = tuple(int(i) for i in wrong.nonzero()[0])
+            return self.error(
+                f"the index at {list(place)} must be in [0, {last}]; got {float(x[place]):g}",
+                field="input_dim",
+            )
+
+        refuse(wrong, refusal)
         y = F.embedding(index.clamp(0, last), weight)
         return y if bias is None else y + bias

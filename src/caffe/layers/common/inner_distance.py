@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from caffe.blob import Shape
+from caffe import runtime
+from caffe.blob import Blob, Shape
+from caffe.layer import Keep
 from caffe.tensor_layer import BlobSpec, TensorLayer
 
 
@@ -65,6 +68,15 @@ class InnerDistance(TensorLayer):
             return []
         return [BlobSpec((p.num_output, math.prod(x[self.axis(p.axis, x) :])), p.weight_filler)]
 
+    def forward_keeping(self, bottom: Sequence[Blob], top: Sequence[Blob], keep: Keep) -> Any:
+        if self._normalizes:  # compute writes there
+            self.blobs[0].data_memory.mutable_on(runtime.device())
+        return super().forward_keeping(bottom, top, keep)
+
+    @property
+    def _normalizes(self) -> bool:
+        return self.param.inner_distance_param.normalize and self.bottom_count == 1
+
     def compute(self, x: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
         p = self.param.inner_distance_param
         axis = self.axis(p.axis, x.shape)
@@ -72,7 +84,7 @@ class InnerDistance(TensorLayer):
         if x.is_meta:
             return x.new_empty(*x.shape[:axis], points.shape[0])
         points = points.flatten(1)
-        if p.normalize and self.bottom_count == 1:
+        if self._normalizes:
             with torch.no_grad():
                 points.mul_(torch.rsqrt(points.square().sum(1, keepdim=True) + 1e-6))
         rows = x.flatten(axis).unsqueeze(-2)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 
 from caffe.blob import Shape
+from caffe.deferred import refuse
+from caffe.errors import LayerError
 from caffe.tensor_layer import TensorLayer
 
 
@@ -31,16 +33,18 @@ def check_rois(layer: TensorLayer, features: Shape, rois: Shape) -> None:
 
 
 def images_of(layer: TensorLayer, rois: torch.Tensor, images: int) -> torch.Tensor:
-    """Each region's image number. On the CPU one out of range raises LayerError; else it is clamped."""
+    """Each region's image number. One out of range raises LayerError."""
     image = rois[:, 0].long()
-    if image.device.type == "cpu" and image.numel():
-        wrong = (image < 0) | (image >= images)
-        if bool(wrong.any()):
-            row = int(wrong.nonzero()[0])
-            raise layer.error(
-                f"region {row} must name an image in [0, {images - 1}]; got {float(rois[row, 0]):g}",
-                fix="Column 0 of bottom 1 is the image's place in the batch",
-            )
+    wrong = (image < 0) | (image >= images)
+
+    def refusal() -> LayerError:
+        row = int(wrong.nonzero()[0])
+        return layer.error(
+            f"region {row} must name an image in [0, {images - 1}]; got {float(rois[row, 0]):g}",
+            fix="Column 0 of bottom 1 is the image's place in the batch",
+        )
+
+    refuse(wrong, refusal)
     return image.clamp(0, max(images - 1, 0))
 
 

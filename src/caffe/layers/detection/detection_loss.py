@@ -7,6 +7,8 @@ import math
 import torch
 
 from caffe.blob import Shape
+from caffe.deferred import refuse
+from caffe.errors import LayerError
 from caffe.layers.loss._loss_layer import LossLayer
 
 
@@ -88,13 +90,16 @@ class DetectionLoss(LossLayer):
         classes = self.param.detection_loss_param.num_class
         index = labels.long().where(there, 0)
         inside = index.clamp(0, classes - 1)
-        if index.device.type == "cpu" and not torch.equal(index, inside):
+
+        def refusal() -> LayerError:
             image, cell = (int(i) for i in (index != inside).nonzero()[0])
-            raise self.error(
+            return self.error(
                 f"labels must be from 0 to {classes - 1}; got {int(index[image, cell])} in cell {cell} of image"
                 f" {image}",
                 field="num_class",
             )
+
+        refuse(index != inside, refusal)
         return inside
 
     def _places(self, like: torch.Tensor) -> torch.Tensor:

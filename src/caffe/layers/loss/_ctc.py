@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from caffe.deferred import refuse
+from caffe.errors import LayerError
 from caffe.layer import Layer
 
 
@@ -13,19 +15,20 @@ def label_sequences(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Labels (N × L) without the blanks, moved to the front, and how many there are of each (N).
 
-    On the CPU a label outside the classes raises LayerError.
+    A label outside the classes raises LayerError.
     """
     labels = labels.long()
-    if labels.device.type == "cpu" and labels.numel():
-        wrong = ((labels < 0) & (labels != blank)) | (labels >= classes)
-        if bool(wrong.any()):
-            row, column = (int(i) for i in wrong.nonzero()[0])
-            raise layer.error(
-                f"labels must be from 0 to {classes - 1}; got {int(labels[row, column])} in sequence"
-                f" {row} at place"
-                f" {column}",
-                fix="Correct the labels, or the number of outputs of the layer below",
-            )
+    wrong = ((labels < 0) & (labels != blank)) | (labels >= classes)
+
+    def refusal() -> LayerError:
+        row, column = (int(i) for i in wrong.nonzero()[0])
+        return layer.error(
+            f"labels must be from 0 to {classes - 1}; got {int(labels[row, column])} in sequence {row} at place"
+            f" {column}",
+            fix="Correct the labels, or the number of outputs of the layer below",
+        )
+
+    refuse(wrong, refusal)
     kept = labels != blank
     order = (~kept).to(torch.uint8).argsort(dim=1, stable=True)
     return labels.gather(1, order).clamp(0, classes - 1), kept.sum(1)

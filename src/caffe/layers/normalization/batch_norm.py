@@ -123,14 +123,14 @@ class BatchNorm(TensorLayer):
             mean, var = _statistics(*sums)
             if not p.add_eps_before_sqrt:
                 var, eps = (var.sqrt() + eps).square(), 0.0
-            return torch.batch_norm(x, scale, bias, mean, var, False, 0.0, eps, False), None
+            return torch.batch_norm(x, scale, bias, mean, var, False, 0.0, eps, True), None
         count = math.prod(x.shape) // max(x.shape[1], 1)
         if x.is_meta:
             return torch.empty_like(x), None
         mean, var = torch.zeros_like(sums[0]), torch.zeros_like(sums[1])
         # With a momentum of 1 the "running" statistics are this batch's, the variance times m/(m − 1), plus 0 times
         # what was there (which therefore must be finite).
-        y = torch.batch_norm(x, scale, bias, mean, var, True, 1.0, eps, False)
+        y = torch.batch_norm(x, scale, bias, mean, var, True, 1.0, eps, True)
         if not p.add_eps_before_sqrt:
             y = normalize(x, (0, *range(2, x.dim())), eps)
             if scale is not None and bias is not None:

@@ -142,8 +142,9 @@ class BN(TensorLayer):
             if not layout.frozen and torch.is_grad_enabled() and x.requires_grad:
                 y: torch.Tensor = _Running.apply(x, scale, shift, mean, inverse)  # type: ignore[no-untyped-call]
                 return y
-            if p.inverse_std:
-                return F.batch_norm(x, mean, torch.ones_like(variance), scale * variance, shift, eps=0.0)
+            if p.inverse_std:  # (and some of torch's batch_norm refuse an eps of 0)
+                each = (-1, *[1] * (x.dim() - 2))
+                return (x - mean.view(each)) * (scale * variance).view(each) + shift.view(each)
             return F.batch_norm(x, mean, variance, scale, shift, eps=layout.eps)
         mean, variance = x.new_zeros(2, x.shape[1]).unbind()
         if x.is_meta:  # torch's own inference divides by zero where a channel has one value

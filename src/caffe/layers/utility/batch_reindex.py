@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 
 from caffe.blob import Shape
+from caffe.deferred import refuse
+from caffe.errors import LayerError
 from caffe.tensor_layer import TensorLayer
 
 
@@ -26,12 +28,14 @@ class BatchReindex(TensorLayer):
 
     def compute(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         places = index.long()
-        if places.device.type == "cpu" and not torch.compiler.is_compiling():
-            bad = ((index < 0) | (index >= x.shape[0])).nonzero()
-            if len(bad):
-                i = int(bad[0])
-                raise self.error(
-                    f"the index must be from 0 to {x.shape[0] - 1}, the batch being {x.shape[0]}; got"
-                    f" {index[i].item():g} at position {i}"
-                )
-        return x.index_select(0, places)
+        wrong = (index < 0) | (index >= x.shape[0])
+
+        def refusal() -> LayerError:
+            i = int(wrong.nonzero()[0])
+            return self.error(
+                f"the index must be from 0 to {x.shape[0] - 1}, the batch being {x.shape[0]}; got"
+                f" {index[i].item():g} at position {i}"
+            )
+
+        refuse(wrong, refusal)
+        return x.index_select(0, places.clamp(0, max(x.shape[0] - 1, 0)))

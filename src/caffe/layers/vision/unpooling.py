@@ -7,6 +7,7 @@ import math
 import torch
 
 from caffe.blob import Shape
+from caffe.deferred import refuse
 from caffe.proto import caffe_pb2
 from caffe.tensor_layer import TensorLayer
 
@@ -64,15 +65,16 @@ class Unpooling(TensorLayer):
         height, width = self._size(tuple(x.shape))
         if self.param.unpooling_param.unpool == _Method.MAX and mask is not None:
             place = mask.long().flatten(2)
-            if x.device.type == "cpu" and place.numel() and not x.is_meta:
-                least, most = (int(v) for v in torch.aminmax(place))
-                if least < 0 or most >= height * width:
-                    raise self.error(
-                        f"the mask must hold places from 0 to {height * width - 1}; got"
-                        f" {least if least < 0 else most}"
-                    )
+            inside = place.clamp(0, height * width - 1)
+            refuse(
+                inside != place,
+                lambda: self.error(
+                    f"the mask must hold places from 0 to {height * width - 1}; got"
+                    f" {int(place[inside != place][0])}"
+                ),
+            )
             empty = x.new_zeros(*x.shape[:2], height * width)
-            return empty.scatter(2, place, x.flatten(2)).reshape(*x.shape[:2], height, width)
+            return empty.scatter(2, inside, x.flatten(2)).reshape(*x.shape[:2], height, width)
         (kernel_h, stride_h, pad_h, _), (kernel_w, stride_w, pad_w, _) = self._window()
         kernel = x.new_ones(1, 1, kernel_h, kernel_w)
         if self.param.unpooling_param.unpool == _Method.AVE:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe.blob import Shape
+from caffe.deferred import refuse
 from caffe.tensor_layer import TensorLayer
 
 MASKED = ("scale_h", "scale_w", "pad_out_h", "pad_out_w", "upsample_h", "upsample_w")
@@ -118,16 +119,15 @@ class Upsample(TensorLayer):
 
     def _scatter(self, x: torch.Tensor, mask: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
         index, most = mask.detach().flatten(2).long(), size[0] * size[1]
-        if not x.is_meta and x.device.type == "cpu" and index.numel():
-            low, high = index.aminmax()
-            if low < 0 or high >= most:
-                wrong = int(high) if high >= most else int(low)
-                raise self.error(
-                    f"the mask must be in [0, {most - 1}] (top {size[0]}×{size[1]}), got {wrong}",
-                    fix="Use the scale of the pooling that made the mask",
-                )
-        else:
-            index = index.clamp(0, most - 1)
+        inside = index.clamp(0, most - 1)
+        refuse(
+            inside != index,
+            lambda: self.error(
+                f"the mask must be in [0, {most - 1}] (top {size[0]}×{size[1]}), got"
+                f" {int(index[inside != index][0])}",
+                fix="Use the scale of the pooling that made the mask",
+            ),
+        )
         flat = torch.zeros(*x.shape[:2], most, dtype=x.dtype, device=x.device)
-        y: torch.Tensor = flat.scatter(2, index, x.flatten(2)).unflatten(2, size)
+        y: torch.Tensor = flat.scatter(2, inside, x.flatten(2)).unflatten(2, size)
         return y

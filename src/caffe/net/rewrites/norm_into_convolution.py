@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
+from caffe import runtime
 from caffe.blob import Blob, BlobVec
 from caffe.layer import Layer
 from caffe.layers.common.scale import Scale
@@ -22,6 +23,7 @@ from caffe.net.run.op import Op
 from caffe.net.run.plan import Part
 from caffe.net.step import Step
 from caffe.net.wiring import Wiring
+from caffe.precision import shortened
 from caffe.tensor_layer import TensorLayer
 from caffe.torch_private import Window, packed_convolution, packed_weight
 
@@ -50,7 +52,7 @@ class FoldedConvolution(TensorLayer):
     def _parameters(self, device: torch.device, graph: bool) -> list[torch.Tensor]:
         """Kernels and bias, made once for as long as all the parameters, and the bottom's shape, stay the same."""
         memories = [blob.data_memory for blob in self.blobs]
-        key = device, self._shapes, memories, [memory.changes for memory in memories]
+        key = device, runtime.amp(), self._shapes, memories, [memory.changes for memory in memories]
         if self._folded is None or self._folded[0] != key or any(memory.watched for memory in memories):
             own = [[blob.data_memory.on(device) for blob in layer.blobs] for layer in self._linear]
             weight, *bias = fold(self._linear, own)
@@ -61,12 +63,13 @@ class FoldedConvolution(TensorLayer):
         """Kernels in the order that the operation wants."""
         if weight.dim() == 4 and weight.device.type != "mps":
             weight = weight.contiguous(memory_format=torch.channels_last)
+        weight = shortened(weight)
         if not self._by_onednn(weight):
             return weight
         return packed_weight(weight, self._window(), self._shapes[0] if self._shapes else None)
 
     def _by_onednn(self, x: torch.Tensor) -> bool:
-        cpu = x.device.type == "cpu" and x.dtype == torch.float32
+        cpu = x.device.type == "cpu" and x.dtype == torch.float32 and not runtime.amp()
         return cpu and self._convolution.plain and torch.backends.mkldnn.is_available()
 
     def _window(self) -> Window:
@@ -90,7 +93,7 @@ class NormIntoConvolution:
     name = "norm into convolution"
 
     def applies(self, mode: Mode) -> bool:
-        return mode.inference and mode.whole and not (mode.watched or mode.amp or mode.compiled)
+        return mode.inference and mode.whole and not (mode.watched or mode.compiled)
 
     def __call__(self, parts: list[Part], wiring: Wiring, mode: Mode) -> list[Part]:
         found: list[Part] = []

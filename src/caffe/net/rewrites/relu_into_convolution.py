@@ -17,7 +17,7 @@ class ReLUIntoConvolution:
     name = "relu into convolution"
 
     def applies(self, mode: Mode) -> bool:
-        return mode.inference and mode.whole and not (mode.watched or mode.amp or mode.compiled)
+        return mode.inference and mode.whole and not (mode.watched or mode.compiled)
 
     def __call__(self, parts: list[Part], wiring: Wiring, mode: Mode) -> list[Part]:
         found: list[Part] = []

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from caffe import runtime
-from caffe.errors import StateError
+from caffe import deferred, runtime
+from caffe.errors import CaffeError, StateError
 from caffe.net import footprint, loss
 from caffe.net.failures import explained
 from caffe.net.loss import Loss
@@ -71,10 +71,10 @@ class Executor:
     def plan(self, start: int = 0, stop: int | None = None, also: frozenset[str] = frozenset()) -> Plan:
         """The plan for the next forward of some steps; ``also`` names more blobs that stay."""
         stop = len(self._steps) if stop is None else stop
-        device, amp, watched = runtime.device().type, runtime.amp(), self._watched
+        device, watched = runtime.device().type, self._watched
         if not self._mode.inference:
             also = frozenset()
-        key = (start, stop, also, device, amp, watched)
+        key = (start, stop, also, device, watched)
         found = self._plans.get(key)
         if found is None:
             found = self._plans[key] = self._make(start, stop, also)
@@ -82,7 +82,7 @@ class Executor:
 
     def _make(self, start: int, stop: int, also: frozenset[str]) -> Plan:
         mode = self._mode.now(
-            also, (start, stop) == (0, len(self._steps)), self._watched, runtime.amp(), runtime.device().type
+            also, (start, stop) == (0, len(self._steps)), self._watched, runtime.device().type
         )
         if mode.whole:
             self.check_memory()
@@ -102,6 +102,7 @@ class Executor:
 
     def forward(self, start: int, stop: int, also: frozenset[str] = frozenset()) -> Loss:
         """Run the steps from ``start`` to before ``stop``; the loss stays on the device."""
+        self.raise_arrived()
         plan = self.plan(start, stop, also)
         self.trace.forget(start, stop)
         if self._frees_diffs and not plan.mode.checkpointing:
@@ -121,6 +122,13 @@ class Executor:
                     for part in plan.parts
                 ]
             )
+
+    def raise_arrived(self, wait: bool = False) -> None:
+        """Raise what layers found wrong with values on the device (:mod:`caffe.deferred`)."""
+        try:
+            deferred.raise_arrived(wait)
+        except CaffeError as error:
+            raise error.located(file=self._wiring.file) from None
 
     def _begin(self, plan: Plan) -> Segment:
         segment = begin(plan.replays, values_of(plan.enters, self._wiring.input_blobs), plan.hidden)
@@ -237,7 +245,8 @@ class Executor:
         alive: list[Segment] = []
         watched, place = self._watched, start
         try:
-            with torch.no_grad():
+            # (autograd's threads for devices serve graphs; one hand-over a layer costs more than the layer's calls)
+            with torch.no_grad(), torch.autograd.set_multithreading_enabled(False):
                 while place >= end:
                     entry = self.trace.entries[place]
                     if entry is None or entry.segment is not None or len(entry.op.places) > 1:

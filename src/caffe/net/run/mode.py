@@ -26,11 +26,9 @@ class Mode:
     """Whether all layers run."""
     watched: bool = False
     """Whether hooks look on: then every layer runs by itself."""
-    amp: str = ""
-    """The short float that torch computes in: ``bf16``, ``fp16`` or none."""
     device: str = "cpu"
 
-    def now(self, also: frozenset[str], whole: bool, watched: bool, amp: str, device: str) -> Mode:
+    def now(self, also: frozenset[str], whole: bool, watched: bool, device: str) -> Mode:
         """For one forward; ``also`` names more blobs that are not freed."""
         keep = self.keep | also
-        return replace(self, keep=keep, whole=whole, watched=watched, amp=amp, device=device)
+        return replace(self, keep=keep, whole=whole, watched=watched, device=device)
