@@ -121,6 +121,11 @@ def same_overload(packet: Any, operator: Any) -> Any:
     return getattr(packet, operator._overloadname, operator)
 
 
+def without_guards(program: torch.export.ExportedProgram) -> None:
+    """Leave out the checks of inputs that came with a program as Python source."""
+    program._guards_code = []
+
+
 def leaves(tree: Any) -> list[Any]:
     """What nested lists, tuples and dicts hold, in order."""
     return torch.utils._pytree.tree_leaves(tree)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -362,6 +365,46 @@ def _state_dict(folder: Path) -> list[bytes]:
     return [(folder / "m.pth").read_bytes()]
 
 
+@cache
+def _program() -> bytes:
+    """What torch.export saves of a module whose batch and height may vary."""
+    file = io.BytesIO()
+    shapes = ({0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO},)
+    torch.export.save(
+        torch.export.export(_module().eval(), (torch.ones(2, 3, 6, 5),), dynamic_shapes=shapes), file
+    )
+    return file.getvalue()
+
+
+def _graph_of_program(folder: Path) -> list[bytes]:
+    with zipfile.ZipFile(io.BytesIO(_program())) as archive:
+        return [archive.read(name) for name in archive.namelist() if name.endswith("models/model.json")]
+
+
+def _read_program(path: Path) -> Any:
+    """As ``caffe convert`` reads it."""
+    place = path.with_name(path.name + ".pt2")
+    place.write_bytes(path.read_bytes())
+    try:
+        return sources.convert_source(str(place))
+    finally:
+        place.unlink()
+
+
+def _read_graph_of_program(path: Path) -> Any:
+    """In an archive whose checksums are right."""
+    changed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(_program())) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, path.read_bytes() if name.endswith("models/model.json") else old.read(name))
+    place = path.with_name(path.name + ".zip")
+    place.write_bytes(changed.getvalue())
+    try:
+        return _read_program(place)
+    finally:
+        place.unlink()
+
+
 SERVED = {"inputs": {"x": [3, 2]}, "outputs": {"y": [2]}, "batch": 4}
 
 
@@ -426,6 +469,8 @@ FORMATS = [
     Format("lmdb layer", "bytes", _large_database("lmdb"), _forward_of("lmdb")),
     Format("model archive", "bytes", _archive, _read_archive),
     Format("model.json", "json", _description, _read_description),
+    Format("pt2", "bytes", lambda folder: [_program()], _read_program),
+    Format("pt2 graph", "json", _graph_of_program, _read_graph_of_program),
     Format("state_dict", "bytes", _state_dict, _load_into_module(".pth")),
     Format("request", "json", _request, _read_request),
     Format("served image", "bytes", _images, lambda path: served_images.decode(path.read_bytes(), 10**6)),

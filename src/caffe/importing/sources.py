@@ -13,6 +13,7 @@ import torch
 
 from caffe import limits
 from caffe.errors import InputError, MissingFileError, MissingPackageError, ParseError, close_names
+from caffe.formats.pt2 import load_program
 from caffe.importing import conversion, torch_front
 from caffe.importing.conversion import Conversion
 from caffe.importing.from_onnx import convert_onnx
@@ -64,15 +65,7 @@ def convert_source(
 
 def _from_pt2(path: str, shapes: Mapping[str, Sequence[int]], **options: Any) -> Conversion:
     """A saved ExportedProgram."""
-    if not os.path.isfile(path):
-        raise MissingFileError("There is no such file", file=path)
-    try:
-        program = torch.export.load(path)
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ParseError(
-            f"torch.export cannot load it: {first}", file=path, fix="It may be cut off, or of a newer PyTorch"
-        ) from None
+    program = load_program(path)
     inputs = torch_front.inputs_of(program)
     if shapes or any(not all(isinstance(n, int) for n in x.shape) for x in inputs.values()):
         program = _at_sizes(program, inputs, shapes, path)
