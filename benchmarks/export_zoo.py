@@ -12,6 +12,7 @@ import argparse
 import collections
 import hashlib
 import json
+import multiprocessing
 import random
 import re
 import sys
@@ -19,6 +20,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +39,7 @@ from caffe.net import build
 from caffe.proto import caffe_pb2
 
 FORWARD = check.forward
-MOST_VALUES = 100e6
+MOST_VALUES = 500e6
 """Of parameters and blobs together; larger nets are left out, and named."""
 
 
@@ -178,32 +180,81 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("found.jsonl"))
     parser.add_argument("--rounds", type=int, default=1, help="random inputs that each net is tried on")
     parser.add_argument("--only", default="", help="what the paths must contain")
+    parser.add_argument("--limit", type=float, default=180, help="seconds for a net, in a process of its own")
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
     begun, ways = time.time(), args.ways.split(",")
     lines = args.out.read_text().splitlines() if args.out.exists() else []
     done = {row["file"]: row for row in map(json.loads, lines)}
     by_structure = {row["structure"]: row for row in done.values() if row.get("structure")}
-    check.ROUNDS = args.rounds
     paths = varied([p for p in zoo_nets.files(args.zoo) if args.only in str(p)])
-    with (
-        args.out.open("a") as out,
-        zoo_nets.mock.patch.dict(zoo_nets.layer_factory._registered, {"ZooStandIn": zoo_nets.ZooStandIn}),
-    ):
+    with args.out.open("a") as out, Worker(args.limit, ways, args.rounds, by_structure) as worker:
         for path in paths:
             name = path.relative_to(args.zoo).as_posix()
             if time.time() - begun > args.seconds:
                 break
             if name in done:
                 continue
-            row = {"file": name, **one(path, ways, by_structure)}
+            row = {"file": name, **worker.run(path)}
             done[name] = row
             if row.get("structure"):
                 by_structure[row["structure"]] = row
             out.write(json.dumps(row) + "\n")
             out.flush()
     report(list(done.values()), ways)
+
+
+class Worker:
+    """A process that tries one net after the other; a new one where a net ends it or takes too long."""
+
+    def __init__(self, limit: float, ways: list[str], rounds: int, known: dict[str, dict[str, str]]) -> None:
+        self.limit, self.ways, self.rounds, self.known = limit, ways, rounds, known
+        self.process: Any = None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def run(self, path: Path) -> dict[str, str]:
+        """What becomes of one file."""
+        if self.process is None:
+            context = multiprocessing.get_context("spawn")
+            self.pipe, other = context.Pipe()
+            self.process = context.Process(
+                target=serve, args=(other, self.ways, self.rounds, self.known), daemon=True
+            )
+            self.process.start()
+            other.close()
+        self.pipe.send(path)
+        try:
+            if self.pipe.poll(self.limit):
+                found: dict[str, str] = self.pipe.recv()
+                return found
+            reason = f"took more than {self.limit:g} s"
+        except EOFError:
+            self.process.join()
+            reason = f"ended the process ({self.process.exitcode})"
+        self._end()
+        return dict.fromkeys(self.ways, reason)
+
+    def _end(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process = None
+
+
+def serve(pipe: Any, ways: list[str], rounds: int, known: dict[str, dict[str, str]]) -> None:
+    """The worker's side."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    check.ROUNDS = rounds
+    with zoo_nets.mock.patch.dict(zoo_nets.layer_factory._registered, {"ZooStandIn": zoo_nets.ZooStandIn}):
+        while True:
+            row = one(pipe.recv(), ways, known)
+            if row.get("structure"):
+                known[row["structure"]] = row
+            pipe.send(row)
 
 
 def varied(paths: list[Path]) -> list[Path]:
@@ -256,7 +307,7 @@ def report(rows: list[dict[str, str]], ways: list[str]) -> None:
     for way in ways:
         tried_rows = [r for r in rows if way in r]
         right = sum(r[way] == "ok" for r in tried_rows)
-        distinct = {r["structure"] for r in tried_rows}
+        distinct = {r.get("structure") for r in tried_rows}
         share = 100 * right / max(len(tried_rows), 1)
         print(f"{way}: {right} of {len(tried_rows)} ({share:.1f} %), {len(distinct)} distinct")
         reasons = collections.Counter((r[way][:160]) for r in tried_rows if r[way] != "ok")
