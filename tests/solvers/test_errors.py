@@ -9,14 +9,17 @@ import pytest
 from support_nets import SOLVER, write_regression
 
 import caffe
+from caffe import layers as L
 from caffe.errors import (
     CaffeError,
     InputError,
     InputTypeError,
     MissingFileError,
     ParseError,
+    SnapshotError,
     SolverError,
 )
+from caffe.proto import caffe_pb2
 
 
 @pytest.fixture(autouse=True)
@@ -135,3 +138,24 @@ def test_nan_stops_with_its_first_place(folder):
     solver.net.params["two"][0].data[1, 2] = float("nan")
     with pytest.raises(SolverError, match=r"parameter 0 of layer 'two' \(InnerProduct\)"):
         solver.step(1)
+
+
+def test_snapshots_stay_within_the_folders_named(tmp_path, monkeypatch):
+    (tmp_path / "inside").mkdir()
+    monkeypatch.setenv("CAFFE_OUTPUT_FOLDERS", str(tmp_path / "inside"))
+    n = caffe.NetSpec()
+    n.data = L.DummyData(shape=dict(dim=[2, 3]))
+    n.ip = L.InnerProduct(n.data, num_output=4)
+    param = caffe_pb2.SolverParameter(
+        base_lr=0.1, lr_policy="fixed", snapshot_prefix=str(tmp_path / "s"), snapshot=5
+    )
+    param.net_param.CopyFrom(n.to_proto())
+    with pytest.raises(SolverError, match=r"snapshot_prefix.*must write within .*inside"):
+        caffe.SGDSolver(param)
+    param.snapshot = 0  # by hand only
+    solver = caffe.SGDSolver(param)
+    with pytest.raises(SnapshotError, match=r"must write within .*inside"):
+        solver.snapshot()
+    assert not list(tmp_path.glob("s_iter*"))
+    solver.param.snapshot_prefix = str(tmp_path / "inside" / "s")
+    assert solver.snapshot().is_file()

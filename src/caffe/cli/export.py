@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +15,7 @@ ENDINGS = {"onnx": ".onnx", "pt2": ".pt2", "safetensors": ".safetensors", "py": 
 
 
 @click.command("export", cls=gflags.GflagsCommand)
-@click.argument("net_file", metavar="NET.prototxt")
+@click.argument("net_file", metavar="NET.prototxt|FOLDER")
 @click.argument("weights", metavar="[WEIGHTS]", required=False)
 @click.option(
     "--to",
@@ -36,14 +37,16 @@ ENDINGS = {"onnx": ".onnx", "pt2": ".pt2", "safetensors": ".safetensors", "py": 
               help="The shape of an input, or of what a data layer reads.")  # fmt: skip
 @click.option("--preprocess/--nopreprocess", default=False,
               help="The model takes uint8 images N,H,W,C, and prepares them as the next flags say.")  # fmt: skip
-@click.option("--mean", default="", metavar="VALUES|FILE",
+@click.option("--mean", default=None, metavar="VALUES|FILE",
               help="Subtracted from images: 1 or 3 values with commas, a .binaryproto or a .npy.")  # fmt: skip
-@click.option("--scale", type=float, default=1.0, show_default=True, help="Images are multiplied by it.")
+@click.option("--scale", type=float, default=None, help="Images are multiplied by it; 1 where left out.")
 @click.option("--images", type=click.Choice(["rgb", "bgr"]), default="rgb", show_default=True,
               help="Order of the images' channels.")  # fmt: skip
-@click.option("--channels", type=click.Choice(["rgb", "bgr"]), default="bgr", show_default=True,
-              help="Order of channels that the net was trained on.")  # fmt: skip
-@click.option("--resize", default="", metavar="HxW", help="Resize images to this size, then crop the middle.")
+@click.option("--channels", type=click.Choice(["rgb", "bgr"]), default=None,
+              help="Order of channels that the net was trained on; bgr where left out.")  # fmt: skip
+@click.option(
+    "--resize", default=None, metavar="HxW", help="Resize images to this size, then crop the middle."
+)
 @click.option(
     "--half/--nohalf", default=False, help="Half precision (.onnx); inputs and outputs stay as they are."
 )
@@ -64,13 +67,17 @@ ENDINGS = {"onnx": ".onnx", "pt2": ".pt2", "safetensors": ".safetensors", "py": 
 @click.option("--force/--noforce", default=False, help="Replace files that exist.")
 def command(
     net_file: str, weights: str | None, targets: Sequence[str], phase: str, opset: int, dynamic: str, keep: str,
-    shapes: Sequence[str], preprocess: bool, mean: str, scale: float, images: str, channels: str, resize: str,
+    shapes: Sequence[str], preprocess: bool, mean: str | None, scale: float | None, images: str, channels: str | None,
+    resize: str | None,
     half: bool, quantize: str | None, calibrate: str | None, triton: str, labels: str, licence: str,
     random_weights: bool, check: bool, force: bool,
 ) -> int:  # fmt: skip
     """Write the net of a prototxt, with its weights, in a form that others read, and check it number for number.
 
+    A model folder, as caffe finetune writes it, stands for net, weights, labels and how images are prepared.
+
     \b
+    caffe export runs/cats --to=onnx --preprocess
     caffe export deploy.prototxt net.caffemodel --to=net.onnx
     caffe export deploy.prototxt net.caffemodel --to=pt2 --to=safetensors
     caffe export deploy.prototxt net.caffemodel --to=net.py
@@ -80,8 +87,12 @@ def command(
     import caffe
     from caffe import export
     from caffe.export import api
+    from caffe.formats import model_folder
 
     paths = [_path(net_file, target) for target in targets]
+    folder = model_folder.instead_of(net_file, weights)
+    if folder is not None:
+        net_file, weights = str(folder.deploy), str(folder.weights)
     _check_flags(paths, triton, half, quantize, calibrate)
     for path in paths:
         api.free(path, force)
@@ -91,12 +102,16 @@ def command(
     net = export.load(
         net_file, weights, caffe.TRAIN if phase == "TRAIN" else caffe.TEST, given, random_weights
     )
-    photos = _preprocess(mean, scale, images, channels, resize)
+    photos = _preprocess(mean, scale, images, channels, resize, folder)
     before = photos if preprocess else None
     names = [n for n in keep.split(",") if n]
     metadata = {"weights": Path(weights).name, "weights_sha256": api.digest(weights)} if weights else {}
     if labels:
         metadata["labels"] = Path(labels).read_text(encoding="utf-8")
+    elif folder is not None and folder.labels:
+        metadata["labels"] = "".join(f"{label}\n" for label in folder.labels)
+    if folder is not None and before is None:
+        metadata |= api.preparation(photos)
     if licence:
         metadata["license"] = licence
     if triton:
@@ -138,7 +153,11 @@ def _check_flags(
 def _path(net_file: str, target: str) -> Path:
     """Where to write; a word alone gives the prototxt's name another ending."""
     if target in ENDINGS:
-        return Path(net_file).with_suffix(ENDINGS[target])
+        place = Path(net_file)
+        if place.is_dir():
+            return place / f"{place.resolve().name}{ENDINGS[target]}"
+        name = place.name.removesuffix(".gz").removesuffix(".tar")  # a model archive
+        return place.with_name(name).with_suffix(ENDINGS[target])
     path = Path(target)
     if path.suffix not in ENDINGS.values():
         raise click.UsageError(f"--to must end in {', '.join(ENDINGS.values())}; got {target}")
@@ -153,12 +172,21 @@ def _shape(text: str) -> tuple[str, list[int]]:
         raise click.UsageError(f"--shape must be as data:1,3,224,224; got {text}") from None
 
 
-def _preprocess(mean: str, scale: float, images: str, channels: str, resize: str):  # type: ignore[no-untyped-def]
+def _preprocess(  # type: ignore[no-untyped-def]
+    mean: str | None, scale: float | None, images: str, channels: str | None, resize: str | None, folder: Any
+):
+    """As the flags say; where they say nothing, as a model folder does."""
     import numpy as np
 
     import caffe
     from caffe import export
 
+    if folder is not None:
+        mean = ",".join(map(repr, folder.mean)) if mean is None else mean
+        scale = folder.scale if scale is None else scale
+        channels = ("rgb" if folder.rgb else "bgr") if channels is None else channels
+        resize = "{}x{}".format(*folder.resize) if resize is None and folder.resize != (0, 0) else resize
+    mean, channels = mean or "", channels or "bgr"
     values = np.zeros(1, np.float32)
     if mean.endswith(".npy"):
         values = np.load(mean)
@@ -176,7 +204,7 @@ def _preprocess(mean: str, scale: float, images: str, channels: str, resize: str
         if not (height.isdigit() and width.isdigit()):
             raise click.UsageError(f"--resize must be as 256x256; got {resize}")
         size = (int(height), int(width))
-    return export.Preprocess(scale, values, images, channels, size)
+    return export.Preprocess(1.0 if scale is None else scale, values, images, channels, size)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from caffe.cli import gflags
 
 
 @click.command("serve", cls=gflags.GflagsCommand)
-@click.argument("net", required=False, metavar="[NET.prototxt]")
+@click.argument("net", required=False, metavar="[NET.prototxt|FOLDER]")
 @click.argument("weights", required=False, metavar="[WEIGHTS]")
 @click.option("--name", default="", help="The model's name in addresses; the net's folder where left out.")
 @click.option("--repository", default="", help="A folder of models: <model>/<version>/ with net and weights.")
@@ -45,10 +46,11 @@ from caffe.cli import gflags
 @click.option("--max_queue", default=256, show_default=True, help="Waiting requests; more are answered 429.")
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds until an answer.")
 def command(net: str | None, weights: str | None, **flags: Any) -> int:
-    """Serve NET with WEIGHTS over HTTP: a page for photos at /, the interface at /docs.
+    """Serve NET with WEIGHTS, or the model in FOLDER, over HTTP: a page for photos at /, the interface at /docs.
 
     \b
       caffe serve deploy.prototxt net.caffemodel --labels=synset_words.txt
+      caffe serve runs/cats
       curl --data-binary @cat.jpg http://127.0.0.1:8000/classify
     """
     from caffe.web import hosting
@@ -77,10 +79,17 @@ def command(net: str | None, weights: str | None, **flags: Any) -> int:
 def _served(net: str | None, weights: str | None, flags: dict[str, Any]) -> list[Any]:
     """The models that arguments and flags name."""
     from caffe.errors import MissingFileError
+    from caffe.formats import model_folder
     from caffe.serving import settings
 
+    folder = model_folder.instead_of(net or "", weights)
+    if folder is not None:
+        flags["name"] = flags["name"] or Path(net or "").resolve().name.split(".")[0]
+        net, weights = str(folder.deploy), str(folder.weights)
+        if folder.labels and not flags["labels"]:
+            flags["labels"] = str(folder.labels_file)
     if bool(flags["repository"]) == bool(net):
-        raise click.UsageError("Give NET and WEIGHTS, or --repository.")
+        raise click.UsageError("Give NET and WEIGHTS, a model folder, or --repository.")
     if net and not weights:
         raise click.UsageError("Give the net's WEIGHTS behind it.")
     for path in filter(None, (net, weights, flags["labels"])):
@@ -112,7 +121,16 @@ def _served(net: str | None, weights: str | None, flags: dict[str, Any]) -> list
         device=flags["gpu"],
         limits=limits,
     )
+    if folder is not None:
+        base = replace(base, **_as_trained(folder, base))
     return settings.repository(flags["repository"], base) if flags["repository"] else [base]
+
+
+def _as_trained(folder: Any, served: Any) -> dict[str, Any]:
+    """How photos are prepared, as the folder says where no flag does."""
+    said = {"mean": folder.mean or None, "scale": folder.scale, "rgb": folder.rgb}
+    changes = {name: value for name, value in said.items() if getattr(served, name) is None}
+    return changes | {"resize": folder.resize, "smooth": False}
 
 
 def _mean(text: str | None) -> tuple[float, ...] | None:

@@ -40,6 +40,7 @@ def command(files: tuple[str, ...], **flags: Any) -> int:
 
     \b
       caffe view deploy.prototxt net.caffemodel
+      caffe view runs/cats --image=photo.jpg
     """
     from caffe.web import hosting
 
@@ -73,8 +74,10 @@ def _check_exist(*paths: str) -> None:
 
 
 def _documents(files: Sequence[str], flags: dict[str, Any]) -> Any:
+    from caffe.formats import model_folder
     from caffe.web import documents
 
+    flags["folder"] = files[0] if model_folder.is_model_folder(files[0]) else ""
     options = documents.Options(
         phase=0 if flags["phase"].upper() == "TRAIN" else 1,
         level=flags["level"],
@@ -93,8 +96,15 @@ def _documents(files: Sequence[str], flags: dict[str, Any]) -> Any:
 
 
 def _prepare(net: Any, flags: dict[str, Any]) -> None:
+    """As the flags say, or, where they say nothing, a model folder."""
     from caffe.cli import _images
+    from caffe.formats import model_folder
 
+    folder = model_folder.read(flags["folder"]) if flags["folder"] else None
+    if folder is not None and flags["mean"] is None and flags["channel_swap"] is None:
+        mean = ",".join(map(repr, folder.mean)) or None
+        swap = "0,1,2" if folder.rgb else None
+        flags = {**flags, "mean": mean, "input_scale": folder.scale, "channel_swap": swap}
     _images.prepare(net, flags)
 
 

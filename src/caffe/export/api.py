@@ -204,14 +204,19 @@ def describe(net: Net, preprocess: Preprocess | None = None) -> dict[str, str]:
     if net.file and os.path.isfile(net.file):
         found |= {"prototxt": os.path.basename(net.file), "prototxt_sha256": digest(net.file)}
     if preprocess is not None:
-        mean = np.ravel(preprocess.mean)
-        found |= {
-            "images": f"uint8 N,H,W,C {preprocess.images}",
-            "channel_order": preprocess.net,
-            "scale": f"{preprocess.scale:g}",
-            "mean": ",".join(f"{v:g}" for v in mean) if mean.size <= 3 else "an image, in the model",
-        }
+        found |= {"images": f"uint8 N,H,W,C {preprocess.images}", **preparation(preprocess)}
     return found
+
+
+def preparation(how: Preprocess) -> dict[str, str]:
+    """The properties that say how images become the net's input."""
+    mean = np.ravel(how.mean)
+    found = {
+        "channel_order": how.net,
+        "scale": f"{how.scale:g}",
+        "mean": ",".join(f"{v:g}" for v in mean) if mean.size <= 3 else "an image, in the model",
+    }
+    return found | ({"resize": "{}x{}".format(*how.resize)} if how.resize else {})
 
 
 def digest(path: PathLike) -> str:

@@ -18,6 +18,7 @@ from caffe.errors import InputError
 from caffe.export import onnx_operators, onnx_symbolics
 from caffe.export.check import ROWS, ExportError
 from caffe.export.packages import package
+from caffe.export.preprocess import takes_any_size
 from caffe.export.torch_net import Function, TorchNet
 from caffe.torch_private import known_shapes, silence_onnx
 
@@ -55,7 +56,7 @@ def write(
     before: nn.Module | None = None,
 ) -> None:
     """Write a module as an ONNX file. ``inputs`` are examples; of ``dynamic`` "batch" leaves axis 0 of inputs free,
-    "size" height and width of images.
+    "size" height and width of images, which are free as well where ``before`` resizes them.
 
     Raises ExportError where the exporter has no way, MissingPackageError without the extra ``export``.
     """
@@ -63,6 +64,8 @@ def write(
     if not LEAST_OPSET <= opset <= MOST_OPSET:
         raise InputError(f"the opset must be from {LEAST_OPSET} to {MOST_OPSET}; got {opset}")
     axes = {name: _free(x, dynamic) for name, x in zip(module.input_names, inputs)}
+    if takes_any_size(before):
+        axes[module.input_names[0]] |= {1: "height", 2: "width"}
     outputs = _free_outputs(module) if any(axes.values()) else {}
     entry = Entry(module, before).eval() if not module.training else Entry(module, before)
     onnx_symbolics.register(opset, free_sizes="size" in dynamic)

@@ -58,10 +58,17 @@ class Preprocess:
         return _Preprocessing(mean, self.scale, flip, self.resize, (shape[2], shape[3]))
 
     def example(self, shape: Shape, seed: int = 0) -> torch.Tensor:
-        """Random images for a net's input of this shape; larger than it, where they will be resized."""
-        height, width = (shape[2] + 13, shape[3] + 29) if self.resize else (shape[2], shape[3])
+        """Random images for a net's input of this shape; larger ones, of another size each, where they are resized."""
+        height, width = shape[2:]
+        if self.resize:
+            height, width = height + 13 + 2 * seed, width + 29 + 3 * seed
         values = np.random.RandomState(seed).randint(0, 256, (shape[0], height, width, shape[1]))
         return torch.from_numpy(values.astype(np.uint8))
+
+
+def takes_any_size(before: nn.Module | None) -> bool:
+    """Whether what goes before a net resizes the images."""
+    return isinstance(before, _Preprocessing) and before.resize is not None
 
 
 class _Preprocessing(nn.Module):

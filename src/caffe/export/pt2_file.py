@@ -14,6 +14,7 @@ from torch import nn
 
 from caffe.export.check import Arrays, ExportError, Runner
 from caffe.export.onnx_file import Entry, quiet
+from caffe.export.preprocess import takes_any_size
 from caffe.export.torch_net import TorchNet
 from caffe.torch_private import while_loop
 
@@ -40,24 +41,34 @@ def write(
         parameter.requires_grad_(False)
     with graph_operators(module), quiet(), torch.no_grad():
         try:
-            program = _program(entry, inputs, dynamic)
+            program = _program(entry, inputs, "batch" in dynamic, takes_any_size(before))
             with open(path, "wb") as file:
                 torch.export.save(program, file)  # type: ignore[arg-type]
-            return bool(program.range_constraints)
+            return not isinstance(_given(program)[0].shape[0], int)
         except Exception as error:  # the exporter's own errors are of many types
             text = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ExportError(f"torch.export has no graph for it: {text}", file=module.graph.file) from error
 
 
-def _program(entry: nn.Module, inputs: Sequence[torch.Tensor], dynamic: Sequence[str]) -> Any:
-    given = tuple(inputs)
-    if "batch" in dynamic:
-        least = given[0].shape[0]
-        shown = tuple(torch.cat([x, x]) if x.dim() and least == 1 else x for x in given)
-        with contextlib.suppress(Exception):  # where the batch cannot be free, it is as it was
-            shapes = (tuple({0: torch.export.Dim.AUTO} for _ in given),)
-            return torch.export.export(entry, shown, dynamic_shapes=shapes, strict=False)
+def _program(entry: nn.Module, inputs: Sequence[torch.Tensor], any_batch: bool, any_size: bool) -> Any:
+    given, auto = tuple(inputs), torch.export.Dim.AUTO
+    size = {1: auto, 2: auto} if any_size else {}  # of the images, N × H × W × C
+    for batch in [{0: auto}, {}] if any_batch else [{}]:
+        free = [{**batch, **(size if i == 0 else {})} for i in range(len(given))]
+        if not any(free):
+            break
+        few = batch and given[0].shape[0] == 1
+        shown = tuple(torch.cat([x, x]) if x.dim() and few else x for x in given)
+        with contextlib.suppress(Exception):  # where the batch, or the size, cannot be free, it is as it was
+            return torch.export.export(entry, shown, dynamic_shapes=(tuple(free),), strict=False)
     return torch.export.export(entry, given, strict=False)
+
+
+def _given(program: Any) -> list[torch.Tensor]:
+    """The inputs that a program's graph was made for."""
+    names = program.graph_signature.user_inputs
+    values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    return [values[name] for name in names]
 
 
 @contextlib.contextmanager

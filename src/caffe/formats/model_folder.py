@@ -36,7 +36,8 @@ _unpacked: dict[Path, tempfile.TemporaryDirectory[str]] = {}
 class ModelFolder:
     """What is in a model folder.
 
-    ``mean`` is a value a channel, blue first, empty where nothing tells; ``resize`` height and width before the crop.
+    ``mean`` is a value a channel, in the net's order, empty where nothing tells; ``resize`` height and width before
+    the crop.
     """
 
     folder: Path
@@ -102,12 +103,9 @@ def read(folder: str | Path) -> ModelFolder:
     return found
 
 
-def net_and_weights(net: str, weights: str = "") -> tuple[str, str]:
-    """A net's two files, where a command may be given a model folder for both; others come back as they are."""
-    if not weights and net and is_model_folder(net):
-        found = read(net)
-        return str(found.deploy), str(found.weights)
-    return net, weights
+def instead_of(net: str, weights: str | None) -> ModelFolder | None:
+    """The model folder that a command was given in place of a net and its weights, or None. Raises as :func:`read`."""
+    return read(net) if net and not weights and is_model_folder(net) else None
 
 
 def _described(folder: Path) -> ModelFolder:

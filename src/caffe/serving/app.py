@@ -337,6 +337,8 @@ def _preparation(served: Served, channels: int) -> Preparation:
         served.mean if served.mean is not None else usual.mean,
         served.scale if served.scale is not None else usual.scale,
         served.rgb if served.rgb is not None else usual.rgb,
+        resize=served.resize,
+        smooth=served.smooth,
     )
 
 

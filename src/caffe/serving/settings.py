@@ -35,6 +35,10 @@ class Served:
     mean: tuple[float, ...] | None = None
     scale: float | None = None
     rgb: bool | None = None
+    resize: tuple[int, int] = (0, 0)
+    """Height and width of photos before the input's crop; (0, 0): the input's own."""
+    smooth: bool = True
+    """Whether photos made smaller take means of their pixels, not the samples that data layers train on."""
     threshold: float = 0.5
     anchors: tuple[tuple[float, float], ...] = ()
     batch: int = 8

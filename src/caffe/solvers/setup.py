@@ -99,7 +99,8 @@ def prepare_prefix(param: SolverParameter, file: str | None) -> None:
     if not param.snapshot or not runtime.root_solver():
         return
     folder = Path(param.snapshot_prefix).parent
-    limits.check_output(param.snapshot_prefix)
+    with limits.guarding(SolverError, field="snapshot_prefix"):
+        limits.check_output(param.snapshot_prefix)
     if not folder.is_dir():
         raise SolverError(
             f"Snapshots cannot be written: the folder '{folder}' does not exist",

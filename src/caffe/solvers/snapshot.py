@@ -25,7 +25,7 @@ from caffe.errors import CaffeError, MissingFileError, SnapshotError
 from caffe.formats import binaryproto, files, hdf5
 from caffe.formats.atomic import replacing
 from caffe.layer import Resumable
-from caffe.limits import guarding
+from caffe.limits import check_output, guarding
 from caffe.net.net import Net
 from caffe.net.weights import is_hdf5
 from caffe.precision import LossScale
@@ -46,6 +46,8 @@ def write(solver: Training, workers: list[State | None]) -> tuple[Path, Path]:
     """
     hdf = solver.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
     base = f"{solver.param.snapshot_prefix}_iter_{solver.iter}"
+    with guarding(SnapshotError, field="snapshot_prefix"):
+        check_output(base)
     ending = ".h5" if hdf else ""
     model, state = Path(f"{base}.caffemodel{ending}"), Path(f"{base}.solverstate{ending}")
     kind = "HDF5" if hdf else "binary proto"

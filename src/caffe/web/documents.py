@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from caffe.errors import CaffeError, InputError, MissingFileError, ParseError
-from caffe.formats import prototxt
+from caffe.errors import CaffeError, DataError, InputError, MissingFileError, ParseError
+from caffe.formats import model_folder, prototxt
 from caffe.proto import caffe_pb2
 
 Json = dict[str, Any]
@@ -205,7 +206,11 @@ def collect(paths: Sequence[str], options: Options, weights: str = "") -> list[D
             last.weights_file = given
             _ = last.weights  # a file that cannot be read is said at once
             continue
-        found.append(_document(path, options))
+        found += (
+            _of_model_folder(path, options)
+            if model_folder.is_model_folder(path)
+            else [_document(path, options)]
+        )
     if weights:
         nets = [d for d in found if isinstance(d, NetDocument)]
         if not nets:
@@ -217,17 +222,36 @@ def collect(paths: Sequence[str], options: Options, weights: str = "") -> list[D
     return found
 
 
+def _of_model_folder(path: Path, options: Options) -> list[Document]:
+    """Its net with the weights, and its training where it holds one."""
+    folder = model_folder.read(path)
+    options = Options(**(vars(options) | {"labels": options.labels or folder.labels}))
+    net = NetDocument(path.resolve().name, prototxt.read_text(folder.deploy), options)
+    net.weights_file = str(folder.weights)
+    _ = net.weights
+    found: list[Document] = [net]
+    with suppress(MissingFileError, DataError):
+        found.append(_document_of_runs(folder.folder))
+    return found
+
+
+def _document_of_runs(path: Path) -> Document:
+    from caffe.web import runs
+
+    return runs.RunsDocument.of_paths([str(path)])
+
+
 def _document(path: Path, options: Options) -> Document:
     from caffe.web import runs
 
     if path.is_dir():
         if (path / "data.mdb").exists() or (path / "CURRENT").exists():
             return DataDocument(path.name, str(path))
-        return runs.RunsDocument.of_paths([str(path)])
+        return _document_of_runs(path)
     if path.suffix in WEIGHTS:
         return _weights_alone(path, options)
     if path.suffix == ".jsonl" or runs.looks_like_log(path):
-        return runs.RunsDocument.of_paths([str(path)])
+        return _document_of_runs(path)
     text = prototxt.read_text(path)
     if _SOLVER.search(text) and not _LAYER.search(text):
         return _of_solver(path, text, options)
