@@ -178,7 +178,12 @@ def main() -> None:
     parser.add_argument("--ways", default="torch,onnx")
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--out", type=Path, default=Path("found.jsonl"))
-    parser.add_argument("--rounds", type=int, default=1, help="random inputs that each net is tried on")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=2,
+        help="random inputs that each net is tried on; the first is the export's own",
+    )
     parser.add_argument("--only", default="", help="what the paths must contain")
     parser.add_argument("--limit", type=float, default=180, help="seconds for a net, in a process of its own")
     args = parser.parse_args()
