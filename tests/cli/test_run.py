@@ -195,3 +195,18 @@ def test_paths_into_a_checkout_that_is_not_there(folder, monkeypatch):
     done = caffe("run", "paths.py")
     assert done.stdout == "['data', 'twice']\nsee caffe/models/x for more /own/models/y root/data/ilsvrc12\n"
     assert done.stderr.count("is no Caffe checkout") == 2
+
+
+def test_what_was_a_list_names_the_flag(folder):
+    (folder / "k.py").write_text("d = {3: 4}\nkeys = d.keys()\nprint(keys[0])\n")
+    plain = subprocess.run(
+        [sys.executable, "-m", "caffe", "run", "k.py"], capture_output=True, text=True, check=False
+    )
+    assert plain.returncode == 1 and "caffe run --python2" in plain.stderr
+    told = subprocess.run(
+        [sys.executable, "-m", "caffe", "run", "--python2", "k.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (told.returncode, told.stdout, told.stderr) == (0, "3\n", "")

@@ -136,3 +136,39 @@ def test_what_only_python_3_has_says_that_it_is_python_3():
 def test_beside_a_script_of_python_2_modules_are_too():
     assert translate("n = 7 / 2\n", assume=True).python2
     assert not translate("n: int = 7\n", assume=True).python2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "zip(a, b)[0]\n",
+        "x = map(f, y)\nx.sort()\n",
+        "r = range(3) + range(4)\n",
+        "r = [1] + range(3)\n",
+        "r = range(3)\nr.append(4)\n",
+        "print(len(filter(None, x)))\n",
+        "class G:\n  def __init__(self):\n    self.pairs = make()\n  def go(self):\n    return self.pairs.pop(0)\n"
+        "def make():\n  return zip([1], [2])\n",
+        "class G:\n  def m(self):\n    return map(int, 'x')\n  def n(self):\n    return self.m()[0]\n",
+    ],
+)
+def test_what_only_a_list_can_do_says_that_it_is_python_2(text):
+    assert translate(text).python2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = list(zip(a, b))[0]\n",
+        "r = range(3)\nr[0]\nlen(r)\n",
+        "def zip(a): return a\nzip(3)[0]\n",
+        "x = zip(a, b)\nx = list(x)\nx[0]\n",
+        "x = zip(a, b)\nx, y = [1], 2\nx[0]\n",
+        "def f(x):\n  return x[0]\nx = zip(a, b)\n",
+        "def make(a):\n  if a: return []\n  return zip(a)\nmake(3)[0]\n",
+        "import numpy as np\nnp.zip(3)[0]\n",
+        "for x in y:\n  x[0]\nx = zip(a, b)\n",
+    ],
+)
+def test_what_python_3_can_do_does_not(text):
+    assert translate(text).text == text

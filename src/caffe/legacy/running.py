@@ -6,6 +6,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -24,6 +25,11 @@ _INSTALLED = {
     *(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")),
 }
 _PACKAGES = ("site-packages", "dist-packages")
+_AS_A_LIST = re.compile(
+    r"'(zip|map|filter|range|dict_keys|dict_values|dict_items)' (object )?(is not subscriptable|has no (len|attribute)"
+    r"|object (is not subscriptable|has no))|type '(zip|map|filter)' has no len|and 'range'|\"range\"\) to list"
+)
+"""What Python 3 says where a script takes for a list what was one."""
 
 
 class Translating(importlib.machinery.SourceFileLoader):
@@ -176,6 +182,8 @@ def _report(error: BaseException) -> None:
         told.stack = traceback.StackSummary.from_list(frames)
         told = told.__cause__ or told.__context__
     print("".join(shown.format()), end="", file=sys.stderr)
+    if _AS_A_LIST.search(str(error)) and not any(found.python2 for found in sources.translated.values()):
+        print("caffe run: in Python 2 that was a list: try caffe run --python2", file=sys.stderr)
     missing = isinstance(error, (FileNotFoundError, CaffeError))
     command = roots.hint(str(error)) if missing else ""
     if command:
