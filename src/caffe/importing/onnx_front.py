@@ -111,7 +111,7 @@ class _Reader:
 
     def nodes(self, nodes: Sequence[Any]) -> None:
         for node in nodes:
-            where = f"{self.file}: node '{node.name or node.output[0]}'"
+            where = f"node '{node.name or node.output[0]}'"
             attributes = {a.name: _attribute(a) for a in node.attribute}
             if node.op_type == "If":
                 self._branch(node, attributes, where)
