@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 IMAGE = (2, 4, 9, 7)
+BOUNDS = torch.tensor([-0.3, 0.1, 0.0, 0.7]).view(1, 4, 1, 1)
 
 
 class Of(nn.Module):
@@ -61,6 +62,20 @@ CASES = {
     "clamps": (Of(lambda x: x.clamp(min=-0.2) + x.clamp(max=0.4) + x.clamp(-0.1, 0.3)), [IMAGE]),
     "numbers": (Of(lambda x: 2 - (x * 3 + 1) / 4 - 0.5 * x), [IMAGE]),
     "two": (Of(lambda a, b: (a + b) * (a - b) + torch.maximum(a, b) - torch.minimum(a, b)), [IMAGE, IMAGE]),
+    "bounds": (
+        Of(
+            lambda x: (
+                torch.maximum(x, BOUNDS)
+                - torch.minimum(x, BOUNDS)
+                + torch.minimum(x, BOUNDS.mean(1, keepdim=True))
+            )
+        ),
+        [IMAGE],
+    ),
+    "addcmul": (
+        Of(lambda a, b: torch.addcmul(a, a, b, value=2) * torch.addcmul(BOUNDS, BOUNDS + 1, b)),
+        [IMAGE, IMAGE],
+    ),
     "alpha": (Of(lambda a, b: torch.add(a, b, alpha=3) / (b.abs() + 1)), [IMAGE, IMAGE]),
     "channels": (Of(lambda x: x * torch.arange(4.0).reshape(4, 1, 1) + torch.arange(7.0)), [IMAGE]),
     "plane": (Of(lambda x: x - torch.arange(63.0).reshape(9, 7) / 9), [IMAGE]),

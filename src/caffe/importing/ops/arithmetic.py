@@ -56,6 +56,14 @@ def mul(e: Emitter, input: Operand, other: Operand) -> Place:
     return times(e, other, input)
 
 
+@rule("addcmul")
+def addcmul(e: Emitter, input: Operand, tensor1: Operand, tensor2: Operand, value: float = 1) -> Place:
+    """x + v · y · z."""
+    if isinstance(tensor1, torch.Tensor) and isinstance(tensor2, torch.Tensor):
+        return add(e, input, tensor1 * tensor2, value)
+    return add(e, input, mul(e, tensor1, tensor2), value)
+
+
 @rule("div", "div_", "true_divide")
 def div(e: Emitter, input: Operand, other: Operand, rounding_mode: str | None = None) -> Place:
     """x / y."""
@@ -100,7 +108,9 @@ def _extreme(e: Emitter, a: Operand, b: Operand, sign: int) -> Place:
         raise Inexpressible("two constants")
     if not isinstance(b, Place):
         if isinstance(b, torch.Tensor) and b.numel() > 1:
-            raise Inexpressible("the bounds differ from place to place")
+            # max(x, b) = b + relu(x - b); min(x, b) = b - relu(b - x)
+            over = plus(e, e.power(a, scale=sign, suffix="signed"), -sign * b)
+            return plus(e, e.power(e.each(over, "ReLU", suffix="over"), scale=sign, suffix="back"), b)
         from caffe.importing.ops.activations import bounded
 
         return bounded(e, a, *((float(b), None) if sign > 0 else (None, float(b))))
