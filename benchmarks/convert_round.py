@@ -29,7 +29,7 @@ _SIDE = 480
 
 
 def loaded(definition: Path) -> caffe.Net:
-    """The net, its inputs not above 480 × 480."""
+    """The net, its inputs not above 480 × 480. Raises CaffeError where it does not run at its own sizes."""
     net = caffe.Net(str(definition), str(definition.parent / "weights.caffemodel"), caffe.TEST)
     for name in net.inputs:
         shape = net.blobs[name].shape
@@ -81,6 +81,11 @@ def main() -> None:
     for definition in sorted(given.models.glob("*/deploy.prototxt")):
         folder = definition.parent
         if wanted and folder.name not in wanted:
+            continue
+        try:
+            loaded(definition)
+        except CaffeError as error:
+            print(f"{folder.name} left out: {error}", flush=True)
             continue
         for way, count in counts.items():
             count[1] += 1

@@ -9,9 +9,10 @@ from torch_modules import Of, around
 
 import caffe
 from caffe.errors import InputError, NetError
-from caffe.importing import check, conversion, torch_front
+from caffe.importing import check, conversion, tidy, torch_front
 from caffe.importing.from_torch import convert_torch
 from caffe.importing.sources import convert_source
+from caffe.layer_factory import layer_class
 
 
 def test_the_module_is_as_it_was():
@@ -128,3 +129,7 @@ def test_errors_count_against_the_largest_value():
     assert check.relative_error(a + 0.5, a) == pytest.approx(0.125)
     assert check.relative_error(a[:1], a) == float("inf")
     assert check.relative_error(a * float("nan"), a) == float("inf")
+
+
+def test_layers_are_in_place_where_they_may_be():
+    assert all(layer_class(kind).in_place for kind in tidy._IN_PLACE)

@@ -59,6 +59,7 @@ CASES = {
         [IMAGE],
     ),
     "exp2": (Of(lambda x: torch.exp2(x) + 3**x), [IMAGE]),
+    "abs behind": (Of(lambda m, x: m(x).abs() + 1, nn.Conv2d(4, 3, 1)), [IMAGE]),
     "clamps": (Of(lambda x: x.clamp(min=-0.2) + x.clamp(max=0.4) + x.clamp(-0.1, 0.3)), [IMAGE]),
     "numbers": (Of(lambda x: 2 - (x * 3 + 1) / 4 - 0.5 * x), [IMAGE]),
     "two": (Of(lambda a, b: (a + b) * (a - b) + torch.maximum(a, b) - torch.minimum(a, b)), [IMAGE, IMAGE]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,16 +17,30 @@ if TYPE_CHECKING:
 
 
 class RunCommand(gflags.GflagsCommand):
-    """Flags up to the script are ours, those behind it the script's."""
+    """Flags up to the script are ours, those behind it the script's; behind a notebook they are ours, too."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         _, values = self._flags()
         for i, arg in enumerate(args):
             name = args[i - 1].lstrip("-").replace("-", "_") if i and args[i - 1].startswith("-") else ""
             if not arg.startswith("-") and name not in values:
-                ours = [a for a in self.normalize(args[:i]) if a != "--"]
-                return click.Command.parse_args(self, ctx, [*ours, "--", *args[i:]])
+                flags, rest = args[:i], args[i + 1 :]
+                if arg.endswith(".ipynb"):
+                    behind, rest = self._flags_of(rest, values)
+                    flags = [*flags, *behind]
+                ours = [a for a in self.normalize(flags) if a != "--"]
+                return click.Command.parse_args(self, ctx, [*ours, "--", arg, *rest])
         return super().parse_args(ctx, args)
+
+    @staticmethod
+    def _flags_of(args: list[str], values: Container[str]) -> tuple[list[str], list[str]]:
+        """The flags among these, with their values, and what is none."""
+        flags: list[str] = []
+        others: list[str] = []
+        for i, arg in enumerate(args):
+            name = args[i - 1].lstrip("-").replace("-", "_") if i and args[i - 1].startswith("-") else ""
+            (flags if arg.startswith("-") or name in values else others).append(arg)
+        return flags, others
 
 
 @click.command("run", cls=RunCommand, context_settings={"allow_interspersed_args": False})
@@ -68,10 +82,7 @@ def command(
     if path.suffix == ".ipynb":
         from caffe.legacy import notebooks
 
-        flags = [a for a in arguments if a.startswith("--to=")]  # behind the notebook's name, too
-        for flag in flags:
-            to = flag.split("=", 1)[1]
-        if set(arguments) - set(flags):
+        if arguments:
             raise InputError(f"A notebook takes no arguments; got {' '.join(arguments)}")
         if explain or write:
             return _explain(notebooks.translations(path))

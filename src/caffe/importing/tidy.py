@@ -24,7 +24,6 @@ _IN_PLACE = frozenset(
         "Power",
         "Exp",
         "Log",
-        "AbsVal",
         "BNLL",
         "Scale",
         "Bias",
