@@ -59,9 +59,12 @@ def test_a_notebook_runs_to_the_cell_that_fails(notebook, tmp_path, capsys):
 def test_a_notebook_as_a_page(notebook, tmp_path):
     pytest.importorskip("nbconvert")
     notebook(["print 'in the page', 1 / 2"])
-    assert main(["old.ipynb", "--to=html", "--output", "other.html"]) == 0 and (tmp_path / "other.html").is_file()
+    assert (
+        main(["old.ipynb", "--to=html", "--output", "other.html"]) == 0
+        and (tmp_path / "other.html").is_file()
+    )
     assert main(["old.ipynb", "--to=html"]) == 0
-    page = (tmp_path / "old_run.html").read_text()
+    page = (tmp_path / "old_run.html").read_text(encoding="utf-8")
     assert "in the page 0" in page and "print" in page
 
 
