@@ -149,7 +149,8 @@ class _OneLRN(nn.Module):
         return found
 
 
-def _onnx(name: str, batch: int) -> Path:
+def onnx_file(name: str, batch: int) -> Path:
+    """A file of the net by hand, written by torch."""
     net = PEERS[name]().eval()
     for module in list(net.modules()):
         for child, norm in list(module.named_children()):
@@ -171,7 +172,7 @@ def onnx_runtime(name: str, batch: int) -> Step:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(
-        str(_onnx(name, batch)), options, providers=["CPUExecutionProvider"]
+        str(onnx_file(name, batch)), options, providers=["CPUExecutionProvider"]
     )
     feed = {session.get_inputs()[0].name: _data(name, batch)[0].numpy()}
     return lambda: session.run(None, feed)
@@ -190,7 +191,7 @@ def openvino(name: str, batch: int, precision: str = "f32") -> Step:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    model = core.compile_model(core.read_model(str(_onnx(name, batch))), "CPU", settings)
+    model = core.compile_model(core.read_model(str(onnx_file(name, batch))), "CPU", settings)
     request = model.create_infer_request()
     x = _data(name, batch)[0].numpy()
     return lambda: request.infer([x])

@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import random
 import re
+import resource
 import sys
 import tempfile
 import time
@@ -186,13 +187,14 @@ def main() -> None:
     )
     parser.add_argument("--only", default="", help="what the paths must contain")
     parser.add_argument("--limit", type=float, default=180, help="seconds for a net, in a process of its own")
+    parser.add_argument("--memory", type=float, default=12, help="GB that this process may have")
     args = parser.parse_args()
     begun, ways = time.time(), args.ways.split(",")
     lines = args.out.read_text().splitlines() if args.out.exists() else []
     done = {row["file"]: row for row in map(json.loads, lines)}
     by_structure = {row["structure"]: row for row in done.values() if row.get("structure")}
     paths = varied([p for p in zoo_nets.files(args.zoo) if args.only in str(p)])
-    with args.out.open("a") as out, Worker(args.limit, ways, args.rounds, by_structure) as worker:
+    with args.out.open("a") as out, Worker(args, ways, by_structure) as worker:
         for path in paths:
             name = path.relative_to(args.zoo).as_posix()
             if time.time() - begun > args.seconds:
@@ -211,8 +213,9 @@ def main() -> None:
 class Worker:
     """A process that tries one net after the other; a new one where a net ends it or takes too long."""
 
-    def __init__(self, limit: float, ways: list[str], rounds: int, known: dict[str, dict[str, str]]) -> None:
-        self.limit, self.ways, self.rounds, self.known = limit, ways, rounds, known
+    def __init__(self, args: argparse.Namespace, ways: list[str], known: dict[str, dict[str, str]]) -> None:
+        self.limit, self.memory, self.rounds = args.limit, int(args.memory * 1e9), args.rounds
+        self.ways, self.known = ways, known
         self.process: Any = None
 
     def __enter__(self) -> Worker:
@@ -227,7 +230,7 @@ class Worker:
             context = multiprocessing.get_context("spawn")
             self.pipe, other = context.Pipe()
             self.process = context.Process(
-                target=serve, args=(other, self.ways, self.rounds, self.known), daemon=True
+                target=serve, args=(other, self.ways, self.rounds, self.memory, self.known), daemon=True
             )
             self.process.start()
             other.close()
@@ -249,8 +252,9 @@ class Worker:
             self.process = None
 
 
-def serve(pipe: Any, ways: list[str], rounds: int, known: dict[str, dict[str, str]]) -> None:
-    """The worker's side."""
+def serve(pipe: Any, ways: list[str], rounds: int, memory: int, known: dict[str, dict[str, str]]) -> None:
+    """The worker's side. Of ``memory``, a limit of addresses, what the process has in use is less."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     check.ROUNDS = rounds

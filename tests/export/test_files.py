@@ -82,6 +82,39 @@ def test_an_export_that_disagrees_is_refused(net, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["net.prototxt"]
 
 
+UNPOOLED = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 8 dim: 8 } } }
+layer { name: "pool" type: "Pooling" bottom: "data" top: "pool" top: "mask"
+  pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+layer { name: "up" type: "Upsample" bottom: "pool" bottom: "mask" top: "up" upsample_param { scale: 2 } }
+"""
+
+
+@pytest.mark.parametrize(("wrong", "refused"), [(1, False), (7, True), ("all", True)])
+def test_inputs_where_rounding_decides_where_a_value_goes_are_replaced(tmp_path, wrong, refused):
+    (tmp_path / "net.prototxt").write_text(UNPOOLED)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    module = export.to_torch(net)
+    calls = []
+
+    def run(arrays):
+        found = export.check.torch_forward(module, arrays)
+        calls.append(0)
+        if wrong == "all":
+            return {name: value + 1 for name, value in found.items()}
+        if len(calls) <= wrong:
+            place = np.abs(found["up"]).argmax()
+            found["up"].flat[place] = 0
+        return found
+
+    if refused:
+        with pytest.raises(export.ExportError, match="differs from the net's by"):
+            export.check.compare(net, module, run)
+        assert len(calls) == (1 if wrong == "all" else 7)
+    else:
+        assert export.check.compare(net, module, run).largest <= 1e-4 and len(calls) == 4
+
+
 def test_preprocessing_is_in_the_model(net, tmp_path):
     before = export.Preprocess(scale=0.5, mean=np.array([104, 117, 123], np.float32), resize=(20, 18))
     found = export.to_onnx(net, tmp_path / "net.onnx", preprocess=before, dynamic=("batch", "size"))

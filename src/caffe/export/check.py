@@ -23,6 +23,13 @@ ROUNDS = 3
 ROWS = {"DetectionOutput", "YoloDetectionOutput", "Yolov3DetectionOutput", "FrcnnOutput"}
 """Layers whose rows are in the order of scores, which rounding decides where they are equal."""
 
+UNPOOLING = {"Upsample", "Unpooling"}
+"""Layers that put values where a pooling found them: of two that rounding alone tells apart, either may be it."""
+OTHERS = 6
+"""Inputs that may be replaced by others where this happens, all around that place; as many as ever must agree."""
+FEW = 0.02
+"""The share of an output's values that may be around such places."""
+
 
 class ExportError(CaffeError, ValueError):
     """An export that cannot be made, or that does not compute what the net computes."""
@@ -134,31 +141,67 @@ def compare(
     feeds = feeds or Feeds(net, module)
     worst, at = 0.0, module.output_names[0]
     sizes: list[int] = []
-    for i in range(ROUNDS):
-        batch = batches[i % len(batches)]
-        arrays, given = feeds.make(batch, seed=i)
-        sizes.append(next((a.shape[0] for a in arrays.values() if a.shape), 1))
+    unpools = any(p.node.type in UNPOOLING and len(p.node.bottoms) > 1 for p in module.places)
+    left = OTHERS if unpools else 0
+    seed = 0
+    while len(sizes) < ROUNDS:
+        batch = batches[len(sizes) % len(batches)]
+        arrays, given = feeds.make(batch, seed)
+        seed += 1
         expected = forward(net, module, arrays)
-        found = run(given)
-        ties = _ties(module, arrays, tolerance)
-        rows = {name for p in module.places if p.node.type in ROWS for name in p.node.tops}
-        for name, value in expected.items():
-            other = np.asarray(found[name])
-            if name in ties and other.shape == value.shape:
-                other = np.where(ties[name], value, other)
-            difference = distance(other, value)
-            if name in rows and other.shape == value.shape and difference > tolerance:
-                difference = row_distance(other, value)
-            if difference > worst or not np.isfinite(difference):
-                worst, at = difference, name
-            if not difference <= tolerance:
-                raise ExportError(
-                    f"the export's '{name}' differs from the net's by {difference:.1e} of its largest value"
-                    f" (shape {list(np.shape(found[name]))}, the net's {list(value.shape)};"
-                    f" batch {sizes[-1]}); at most {tolerance:g} is allowed",
-                    fix="Please report the prototxt; --no-check writes the file all the same",
-                )
+        found = {name: np.asarray(value) for name, value in run(given).items()}
+        differences = _differences(module, arrays, found, expected, tolerance)
+        name, difference = max(differences.items(), key=lambda pair: (pair[1] != pair[1], pair[1]))
+        size = next((a.shape[0] for a in arrays.values() if a.shape), 1)
+        if not difference <= tolerance:
+            if left and _few_differ(found, expected, tolerance):
+                left -= 1
+                continue
+            raise ExportError(
+                f"the export's '{name}' differs from the net's by {difference:.1e} of its largest value"
+                f" (shape {list(found[name].shape)}, the net's {list(expected[name].shape)};"
+                f" batch {size}); at most {tolerance:g} is allowed",
+                fix="Please report the prototxt; --no-check writes the file all the same",
+            )
+        sizes.append(size)
+        if difference > worst:
+            worst, at = difference, name
     return Difference(worst, at, ROUNDS, tuple(sorted({*sizes})))
+
+
+def _differences(
+    module: TorchNet,
+    arrays: Arrays,
+    found: Mapping[str, npt.NDArray[np.generic]],
+    expected: Arrays,
+    tolerance: float,
+) -> dict[str, float]:
+    """How far each output is off."""
+    ties = _ties(module, arrays, tolerance)
+    rows = {name for p in module.places if p.node.type in ROWS for name in p.node.tops}
+    differences = {}
+    for name, value in expected.items():
+        other = found[name]
+        if name in ties and other.shape == value.shape:
+            other = np.where(ties[name], value, other)
+        differences[name] = distance(other, value)
+        if name in rows and other.shape == value.shape and differences[name] > tolerance:
+            differences[name] = row_distance(other, value)
+    return differences
+
+
+def _few_differ(found: Mapping[str, npt.NDArray[np.generic]], expected: Arrays, tolerance: float) -> bool:
+    """Whether what differs is around a few places."""
+    for name, value in expected.items():
+        other = found[name]
+        if other.shape != value.shape or not np.isfinite(other).all():
+            return False
+        if (
+            np.mean(np.abs(other.astype(np.float64) - value) > tolerance * np.abs(value).max(initial=0.0))
+            > FEW
+        ):
+            return False
+    return True
 
 
 def row_distance(found: npt.NDArray[np.generic], expected: npt.NDArray[np.generic]) -> float:

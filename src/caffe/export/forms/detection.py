@@ -55,7 +55,13 @@ def proposal(node: Node) -> Form | None:
     layer: Any = node.layer
     p = layer.param.proposal_param
     if layer.synopsys:
-        return None  # its order is that of a sort in part
+        # All are sorted: the order that its sort in part leaves behind pre_nms_topn counts only where suppression
+        # leaves fewer than max_rois before.
+        most, overlap, least = p.max_rois, p.rpn_nms_thresh, p.rpn_min_size
+        form = _proposal(node, layer.anchors, p.feat_stride, 0, most, overlap, least, drop=True)
+        if form.made is not None:
+            form.made.kwargs["backwards"] = True
+        return form
     return _proposal(
         node,
         layer.anchors,

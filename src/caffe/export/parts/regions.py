@@ -45,11 +45,16 @@ class Proposal(nn.Module):
     suppress = staticmethod(suppress)
     best = staticmethod(best)
 
-    def __init__(self, anchors, stride, before, after, overlap, least, drop=True, scores=False):
+    def __init__(
+        self, anchors, stride, before, after, overlap, least, drop=True, scores=False, backwards=False
+    ):
         super().__init__()
         self.anchors, self.stride, self.least = anchors, stride, least
         self.before, self.after, self.overlap = before, after, overlap
         self.drop, self.scores = drop, scores  # drop: small boxes are left out, else they score 0
+        self.backwards = (
+            backwards  # of equal scores the last anchor, row and column first; the very last is kept
+        )
 
     def forward(self, scores: torch.Tensor, offsets: torch.Tensor, info: torch.Tensor):
         images, _, height, width = scores.shape
@@ -69,6 +74,11 @@ class Proposal(nn.Module):
         size = boxes[..., 2:] - boxes[..., :2] + 1
         scale = torch.stack([info[:, 3] if info.shape[1] > 3 else info[:, 2], info[:, 2]], -1)
         large = (size >= self.least * scale[:, None]).all(-1)
+        if self.backwards:
+            order = torch.arange(height * width * count, device=scores.device).reshape(height, width, count)
+            order = order.permute(2, 0, 1).reshape(-1).flip(0)
+            boxes, score, large = boxes[:, order], score[:, order], large[:, order]
+            large = torch.cat([torch.ones_like(large[:, :1]), large[:, 1:]], 1)
         nothing = torch.full_like(score, -torch.inf if self.drop else 0.0)
         score = torch.where(large, score, nothing)
         most = score.shape[1] if self.before <= 0 else min(self.before, score.shape[1])
