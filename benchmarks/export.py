@@ -6,7 +6,8 @@
 Each importer has a Python of its own, since none installs beside another: caffe2onnx 2.0.1, caffe-onnx 0.1.2, OpenCV of
 at most 4.10, which runs models but writes none. Each conversion is a process, its start included in the seconds. Right
 is what agrees to 1e-4 of the largest value with the outputs recorded from the original Caffe, where MODELS has them, or
-else with our net. Speeds are ratios in ONNX Runtime on one thread, the files taking turns.
+else with our net. Speeds are ratios in ONNX Runtime on one thread, the files taking turns. Started again with the
+same --out, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import numpy.typing as npt
 import caffe
 from benchmarks import contenders, measure, nets
 from caffe import export
+from caffe.errors import WeightsError
 from caffe.export import check
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -130,7 +132,7 @@ def evaluate(path: Path, inputs: Arrays, expected: Arrays) -> str:
 def one(folder: Path, pythons: dict[str, str], rounds: int) -> dict[str, Any]:
     """All importers on one model."""
     net_file = folder / "deploy.prototxt"
-    weights = next(p for p in sorted(folder.iterdir()) if p.suffix == ".caffemodel")
+    weights = max(folder.glob("*.caffemodel"), key=lambda path: (path.stem == "weights", path.name))
     net = export.load(net_file, weights, caffe.TEST)
     names = export.to_torch(net).output_names
     inputs, expected = recorded(folder, net, names)
@@ -218,6 +220,7 @@ def main() -> None:
     for way in PEERS:
         parser.add_argument(f"--{way}", default="", metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3600, help="no further model after them")
     parser.add_argument("--only", default="", help="what the models' names must contain")
     parser.add_argument("--no-hand", action="store_true", help="leave the exports by hand out")
     parser.add_argument("--out", type=Path)
@@ -226,9 +229,16 @@ def main() -> None:
     pythons = {"ours": sys.executable, **{way: python for way, python in given.items() if python}}
     folders = [p.parent for p in sorted(args.models.glob("*/deploy.prototxt"))]
     folders = [f for f in folders if args.only in f.name and any(f.glob("*.caffemodel"))]
-    rows = []
+    begun = time.time()
+    rows = json.loads(args.out.read_text()) if args.out and args.out.exists() else []
+    done = {row["model"] for row in rows}
     for folder in folders:
-        rows.append(one(folder, pythons, args.rounds))
+        if folder.name in done or time.time() - begun > args.seconds:
+            continue
+        try:
+            rows.append(one(folder, pythons, args.rounds))
+        except WeightsError as error:
+            print(f"left out: {error}")
         if args.out:
             args.out.write_text(json.dumps(rows, indent=1))
     report(rows, list(pythons))

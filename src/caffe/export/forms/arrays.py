@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from caffe.export.forms.form import Form, form_of, function
 from caffe.export.graph import Node
@@ -53,6 +54,17 @@ def reshape(node: Node) -> Form | None:
 def _free_batch(places: list[tuple[int | None, int]], node: Node) -> list[tuple[int | None, int]]:
     """A copied size of the bottom that stays where it was needs no -1 beside it."""
     return places
+
+
+@form_of("Pad")
+def pad(node: Node) -> Form | None:
+    p = node.layer.param.pad_param
+    pairs = list(zip(p.paddings[::2], p.paddings[1::2]))
+    while pairs and pairs[0] == (0, 0):
+        del pairs[0]  # torch counts from the last axis, and needs no more than those that change
+    sizes = [int(size) for pair in reversed(pairs) for size in pair]
+    value = f", value={p.constant_values:g}" if p.constant_values else ""
+    return function(lambda x: F.pad(x, sizes, value=p.constant_values), f"F.pad({{0}}, {sizes}{value})")
 
 
 @form_of("Permute", "Transpose")
