@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,8 +38,24 @@ def server(tmp_path_factory):
         "small", str(folder / "net.prototxt"), str(folder / "net.caffemodel"), limits=limits, batch=4
     )
     url, stop = hosting.in_background(app.application([served]))
-    yield SimpleNamespace(url=url.rstrip("/"), net=net, folder=folder)
+    made = SimpleNamespace(url=url.rstrip("/"), net=net, folder=folder)
+    made.until_ready = lambda: until_ready(made.url)
+    made.until_ready()
+    yield made
     stop()
+
+
+def until_ready(url):
+    """Wait until there is a worker: it takes a while to start on a busy machine."""
+    import httpx
+
+    end = time.monotonic() + 90
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/v2/health/ready").status_code == 200:
+                return
+        assert time.monotonic() < end, "no worker is ready after 90 seconds"
+        time.sleep(0.1)
 
 
 @pytest.fixture

@@ -110,6 +110,7 @@ def test_overload_is_refused_at_once(server):
     assert {status for status, _ in answers} <= {429, 503, 200}
     assert sum(status == 429 for status, _ in answers) >= 40 - 24 - 4
     assert max(seconds for _, seconds in answers) < 40
+    server.until_ready()
     assert httpx.post(f"{server.url}/v2/models/small/infer", json=body, timeout=60).status_code == 200
     assert not child.is_alive()  # a worker that hangs is ended
 
