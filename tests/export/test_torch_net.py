@@ -171,3 +171,18 @@ def test_nothing_is_left_of_a_net_without_inputs(tmp_path):
     path.write_text('layer { name: "p" type: "Parameter" top: "p" parameter_param { shape { dim: 3 } } }')
     with pytest.raises(InputError, match="no inputs"):
         caffe.Net(str(path), caffe.TEST).to_torch()
+
+
+def test_windows_that_hold_nothing(tmp_path):
+    """Rounding up makes windows behind the last pixel: 0 / 0, which nets that were converted cut off."""
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "d" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } } }\n'
+        'layer { name: "p" type: "Pooling" bottom: "x" top: "p" pooling_param { pool: AVE kernel_size: 1 stride: 2 }}\n'
+        'layer { name: "s" type: "Slice" bottom: "p" top: "a" top: "b" slice_param { axis: 2 slice_point: 2 } }\n'
+        'layer { name: "q" type: "Silence" bottom: "b" }\n'
+    )
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 5)).astype(np.float32)
+    expected = net.forward(x=x)["a"]
+    assert np.array_equal(expected, x[:, :, ::2, ::2]) and np.isnan(net.blobs["b"].data).all()
+    assert np.array_equal(net.to_torch().eval()(torch.from_numpy(x)).detach().numpy(), expected)

@@ -21,14 +21,17 @@ class MaxPoolWithMask(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """Averages over windows that reach beyond the image; ``rows`` and ``columns`` are how many of each count."""
+    """Averages over windows that reach beyond the image; ``rows`` and ``columns`` are how many of each count.
+
+    Where none does, the average is 0 / 0: nets that were converted cut such windows off, which rounding up makes.
+    """
 
     def __init__(self, kernel, stride, padding, rows, columns):
         super().__init__()
         self.kernel, self.stride, self.padding = kernel, stride, padding
         height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
-        self.rows = [height / count for count in rows]
-        self.columns = [width / count for count in columns]
+        self.rows = [height / count if count else float("nan") for count in rows]
+        self.columns = [width / count if count else float("nan") for count in columns]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = F.avg_pool2d(F.pad(x, self.padding), self.kernel, self.stride)
