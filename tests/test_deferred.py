@@ -38,9 +38,17 @@ def test_answers_that_have_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
     checks = deferred._pending.checks
     later = Event(done=False)
     for answer, event in ((False, Event(done=True)), (True, later), (True, Event(done=True))):
-        checks.append((torch.tensor(answer), event, lambda: InputError("bad")))  # type: ignore[arg-type]
+        checks.append((torch.tensor(answer), event, lambda: InputError("bad"), "net.prototxt"))  # type: ignore[arg-type]
     deferred.raise_arrived()
     assert len(checks) == 2  # in order: one that is not done holds up those behind it
-    with pytest.raises(InputError, match="bad"):
+    with pytest.raises(InputError, match=r"net\.prototxt.*bad"):
         deferred.raise_arrived(wait=True)
     assert not checks
+
+
+def test_within_a_net_its_file_is_kept() -> None:
+    with deferred.checking("outer.prototxt"):
+        with deferred.checking("inner.prototxt"):
+            assert deferred._pending.file == "inner.prototxt"
+        assert deferred._pending.file == "outer.prototxt"
+    assert deferred._pending.file is None

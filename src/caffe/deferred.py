@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
+
+from caffe.errors import CaffeError
 
 _Complaint = Callable[[], Exception | None]
 """Makes the error for values that are wrong, or logs a warning and makes none."""
@@ -13,10 +16,21 @@ _Complaint = Callable[[], Exception | None]
 
 class _Pending(threading.local):
     def __init__(self) -> None:
-        self.checks: list[tuple[torch.Tensor, torch.cuda.Event, _Complaint]] = []
+        self.file: str | None = None
+        self.checks: list[tuple[torch.Tensor, torch.cuda.Event, _Complaint, str | None]] = []
 
 
 _pending = _Pending()
+
+
+@contextmanager
+def checking(file: str | None) -> Iterator[None]:
+    """What checks on a device find out later names this net's file, whoever waits for it."""
+    before, _pending.file = _pending.file, file
+    try:
+        yield
+    finally:
+        _pending.file = before
 
 
 def refuse(wrong: torch.Tensor, complaint: _Complaint) -> None:
@@ -37,17 +51,20 @@ def refuse(wrong: torch.Tensor, complaint: _Complaint) -> None:
     answer.copy_(wrong.any(), non_blocking=True)
     event = torch.cuda.Event()
     event.record()
-    _pending.checks.append((answer, event, complaint))
+    _pending.checks.append((answer, event, complaint, _pending.file))
 
 
 def raise_arrived(wait: bool = False) -> None:
     """Raise the first error of this thread's checks that are done; of all of them, with ``wait``."""
     checks = _pending.checks
     while checks and (wait or checks[0][1].query()):
-        answer, event, complaint = checks.pop(0)
+        answer, event, complaint, file = checks.pop(0)
         event.synchronize()
         if bool(answer):
-            _raise(complaint)
+            try:
+                _raise(complaint)
+            except CaffeError as error:
+                raise error.located(file=file) from None
 
 
 def _raise(complaint: _Complaint) -> None:

@@ -180,3 +180,15 @@ def test_sizes_that_are_none(text: str, good: Path) -> None:
 
     with pytest.raises(ParseError, match="no expression of sizes"):
         load_program(changed(good, graph_with(edit)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["_operator.attrgetter", "_operator.call", "torch.load", "torch.ops.aten.from_file.default", "math.comb"],
+)
+def test_functions_that_are_no_operations(text: str, good: Path) -> None:
+    def edit(model: dict[str, Any]) -> None:
+        model["graph_module"]["graph"]["nodes"][0]["target"] = text
+
+    with pytest.raises(ParseError, match="no operation on tensors"):
+        load_program(changed(good, graph_with(edit)))

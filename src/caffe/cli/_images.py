@@ -13,6 +13,7 @@ from caffe.errors import DataError, InputError, MissingFileError
 
 if TYPE_CHECKING:
     from caffe.classifier import ImageNet
+    from caffe.formats.model_folder import ModelFolder
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -88,6 +89,12 @@ def take_model(photos: Sequence[str], given: dict[str, Any]) -> list[str]:
     if not photos:
         raise click.UsageError("Missing the photos, behind the model folder.")
     return list(photos)
+
+
+def as_trained(folder: ModelFolder) -> dict[str, Any]:
+    """The flags that prepare images as a model folder says."""
+    mean = {"mean": ",".join(map(repr, folder.mean))} if folder.mean else {}
+    return {**mean, "input_scale": folder.scale, "channel_swap": "0,1,2" if folder.rgb else None}
 
 
 def prepare(net: ImageNet, flags: dict[str, Any]) -> None:

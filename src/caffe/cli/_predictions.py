@@ -80,11 +80,7 @@ def preparation(net: Net, given: dict[str, Any], usual: Preparation) -> Preparat
 
     changes: dict[str, Any] = {}
     if given["folder"] is not None:
-        how = given["folder"]
-        changes = {"scale": how.scale, "rgb": how.rgb, "resize": how.resize, "smooth": False}
-        if how.mean:
-            changes["mean"] = how.mean
-        return replace(usual, **changes)
+        return replace(usual, **given["folder"].preparation)
     if any(len(shape := net.blobs[name].shape) == 4 and shape[1] == 1 for name in net.inputs):
         changes["mean"] = (0.0,)
     if given["mean"] is not None:

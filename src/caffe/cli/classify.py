@@ -56,7 +56,9 @@ def command(images: tuple[str, ...], **flags: Any) -> int:
         raise click.BadParameter(f"must be at least 1; got {flags['top']}", param_hint="--top")
     images = tuple(_images.take_model(images, flags))
     if flags["folder"] is not None:
-        _as_trained(flags)
+        flags |= _images.as_trained(flags["folder"])
+        if flags["folder"].resize != (0, 0) and not flags["images_dim"]:
+            flags["images_dim"] = "{},{}".format(*flags["folder"].resize)
     output = images[1] if len(images) == 2 and Path(images[1]).suffix.lower() not in _IMAGES else None
     devices.use(flags["gpu"])
     speed.use(flags["amp"], flags["compiles"])
@@ -99,17 +101,6 @@ def _classifies(net: Classifier) -> bool:
             fix=f"caffe {command} PHOTO --model=… --weights=…",
         )
     return answer.probabilities
-
-
-def _as_trained(flags: dict[str, Any]) -> None:
-    """Let images be prepared as a model folder says."""
-    how = flags["folder"]
-    if how.mean:
-        flags["mean"] = ",".join(f"{value:g}" for value in how.mean)
-    flags["input_scale"] = how.scale
-    flags["channel_swap"] = "0,1,2" if how.rgb else None
-    if how.resize != (0, 0) and not flags["images_dim"]:
-        flags["images_dim"] = "{},{}".format(*how.resize)
 
 
 def _dims(text: str, net: Classifier) -> list[int]:

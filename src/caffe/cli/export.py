@@ -178,33 +178,40 @@ def _preprocess(  # type: ignore[no-untyped-def]
     """As the flags say; where they say nothing, as a model folder does."""
     import numpy as np
 
-    import caffe
     from caffe import export
 
+    values, size = _mean(mean or ""), _size(resize)
     if folder is not None:
-        mean = ",".join(map(repr, folder.mean)) if mean is None else mean
+        values = np.array(folder.mean or [0], np.float32) if mean is None else values
         scale = folder.scale if scale is None else scale
-        channels = ("rgb" if folder.rgb else "bgr") if channels is None else channels
-        resize = "{}x{}".format(*folder.resize) if resize is None and folder.resize != (0, 0) else resize
-    mean, channels = mean or "", channels or "bgr"
-    values = np.zeros(1, np.float32)
-    if mean.endswith(".npy"):
-        values = np.load(mean)
-    elif mean.endswith(".binaryproto"):
-        blob = caffe.proto.caffe_pb2.BlobProto.FromString(Path(mean).read_bytes())
-        values = caffe.io.blobproto_to_array(blob)[0]
-    elif mean:
-        try:
-            values = np.array([float(v) for v in mean.split(",")], np.float32)
-        except ValueError:
-            raise click.UsageError(f"--mean must be numbers with commas or a file; got {mean}") from None
-    size = None
-    if resize:
-        height, _, width = resize.partition("x")
-        if not (height.isdigit() and width.isdigit()):
-            raise click.UsageError(f"--resize must be as 256x256; got {resize}")
-        size = (int(height), int(width))
-    return export.Preprocess(1.0 if scale is None else scale, values, images, channels, size)
+        channels = channels or ("rgb" if folder.rgb else "bgr")
+        size = folder.resize if resize is None and folder.resize != (0, 0) else size
+    return export.Preprocess(1.0 if scale is None else scale, values, images, channels or "bgr", size)
+
+
+def _mean(text: str) -> Any:
+    import numpy as np
+
+    import caffe
+
+    if text.endswith(".npy"):
+        return np.load(text)
+    if text.endswith(".binaryproto"):
+        blob = caffe.proto.caffe_pb2.BlobProto.FromString(Path(text).read_bytes())
+        return caffe.io.blobproto_to_array(blob)[0]
+    try:
+        return np.array([float(v) for v in text.split(",")] if text else [0], np.float32)
+    except ValueError:
+        raise click.UsageError(f"--mean must be numbers with commas or a file; got {text}") from None
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if not text:
+        return None
+    height, _, width = text.partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise click.UsageError(f"--resize must be as 256x256; got {text}")
+    return int(height), int(width)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,26 +21,26 @@ class RunCommand(gflags.GflagsCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         _, values = self._flags()
-        for i, arg in enumerate(args):
-            name = args[i - 1].lstrip("-").replace("-", "_") if i and args[i - 1].startswith("-") else ""
-            if not arg.startswith("-") and name not in values:
-                flags, rest = args[:i], args[i + 1 :]
-                if arg.endswith(".ipynb"):
-                    behind, rest = self._flags_of(rest, values)
-                    flags = [*flags, *behind]
-                ours = [a for a in self.normalize(flags) if a != "--"]
-                return click.Command.parse_args(self, ctx, [*ours, "--", arg, *rest])
-        return super().parse_args(ctx, args)
+        ours = self._are_flags(args, values)
+        if all(ours):
+            return super().parse_args(ctx, args)
+        at = ours.index(False)
+        flags, script, rest = args[:at], args[at], args[at + 1 :]
+        if script.endswith(".ipynb"):
+            ours = self._are_flags(rest, values)
+            flags += [arg for arg, flag in zip(rest, ours) if flag]
+            rest = [arg for arg, flag in zip(rest, ours) if not flag]
+        return click.Command.parse_args(
+            self, ctx, [*(a for a in self.normalize(flags) if a != "--"), "--", script, *rest]
+        )
 
     @staticmethod
-    def _flags_of(args: list[str], values: Container[str]) -> tuple[list[str], list[str]]:
-        """The flags among these, with their values, and what is none."""
-        flags: list[str] = []
-        others: list[str] = []
-        for i, arg in enumerate(args):
-            name = args[i - 1].lstrip("-").replace("-", "_") if i and args[i - 1].startswith("-") else ""
-            (flags if arg.startswith("-") or name in values else others).append(arg)
-        return flags, others
+    def _are_flags(args: Sequence[str], values: Container[str]) -> list[bool]:
+        """Which of these are flags or the value of the flag before."""
+        return [
+            arg.startswith("-") or (before.startswith("-") and before.lstrip("-").replace("-", "_") in values)
+            for before, arg in zip(["", *args], args)
+        ]
 
 
 @click.command("run", cls=RunCommand, context_settings={"allow_interspersed_args": False})

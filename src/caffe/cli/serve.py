@@ -122,15 +122,8 @@ def _served(net: str | None, weights: str | None, flags: dict[str, Any]) -> list
         limits=limits,
     )
     if folder is not None:
-        base = replace(base, **_as_trained(folder, base))
+        base = replace(base, **folder.preparation | base.preparation)
     return settings.repository(flags["repository"], base) if flags["repository"] else [base]
-
-
-def _as_trained(folder: Any, served: Any) -> dict[str, Any]:
-    """How photos are prepared, as the folder says where no flag does."""
-    said = {"mean": folder.mean or None, "scale": folder.scale, "rgb": folder.rgb}
-    changes = {name: value for name, value in said.items() if getattr(served, name) is None}
-    return changes | {"resize": folder.resize, "smooth": False}
 
 
 def _mean(text: str | None) -> tuple[float, ...] | None:

@@ -6,11 +6,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from caffe.cli import gflags
+
+if TYPE_CHECKING:
+    from caffe.formats.model_folder import ModelFolder
 
 
 @click.command("view", cls=gflags.GflagsCommand)
@@ -77,15 +80,15 @@ def _documents(files: Sequence[str], flags: dict[str, Any]) -> Any:
     from caffe.formats import model_folder
     from caffe.web import documents
 
-    flags["folder"] = files[0] if model_folder.is_model_folder(files[0]) else ""
+    folder = model_folder.read(files[0]) if model_folder.is_model_folder(files[0]) else None
     options = documents.Options(
         phase=0 if flags["phase"].upper() == "TRAIN" else 1,
         level=flags["level"],
         stages=[s for s in flags["stage"].split(",") if s],
         python=flags["python"],
         image=flags["image"],
-        labels=_labels(files[0], flags["labels"]),
-        prepare=lambda net: _prepare(net, flags),
+        labels=_labels(files[0], flags["labels"]) if folder is None or flags["labels"] else folder.labels,
+        prepare=lambda net: _prepare(net, flags, folder),
     )
     paths = [*files]
     if flags["compare"]:
@@ -95,16 +98,12 @@ def _documents(files: Sequence[str], flags: dict[str, Any]) -> Any:
     return documents.collect(paths, options, flags["weights"])
 
 
-def _prepare(net: Any, flags: dict[str, Any]) -> None:
+def _prepare(net: Any, flags: dict[str, Any], folder: ModelFolder | None) -> None:
     """As the flags say, or, where they say nothing, a model folder."""
     from caffe.cli import _images
-    from caffe.formats import model_folder
 
-    folder = model_folder.read(flags["folder"]) if flags["folder"] else None
     if folder is not None and flags["mean"] is None and flags["channel_swap"] is None:
-        mean = ",".join(map(repr, folder.mean)) or None
-        swap = "0,1,2" if folder.rgb else None
-        flags = {**flags, "mean": mean, "input_scale": folder.scale, "channel_swap": swap}
+        flags = flags | _images.as_trained(folder)
     _images.prepare(net, flags)
 
 

@@ -59,6 +59,12 @@ class ModelFolder:
         return self.folder / self.weights_name
 
     @property
+    def preparation(self) -> dict[str, Any]:
+        """How a photo becomes the input, as fields of :class:`caffe.predict.preparation.Preparation`."""
+        mean = {"mean": self.mean} if self.mean else {}
+        return {"scale": self.scale, "rgb": self.rgb, "resize": self.resize, "smooth": False, **mean}
+
+    @property
     def labels_file(self) -> Path:
         return self.folder / "labels.txt"
 

@@ -33,37 +33,18 @@ _ENTRIES = re.compile(
 _PROGRAM = re.compile(r"(^|/)(models/|serialized_exported_program)")
 _OPERATIONS = re.compile(
     r"torch\.ops\.(aten|prims|torchvision|higher_order)\.(?!from_file)\w+(\.\w+)?"
-    r"|_operator\.\w+|math\.(trunc|ceil|floor|sqrt)|torch\.(_sym_\w+|sym_\w+)"
+    r"|_operator\.(eq|ne|l[et]|g[et]|neg|pos|abs|not_|and_|or_|xor|[lr]shift|getitem|add|sub|mul|(true|floor)div|mod|pow)"
+    r"|math\.(trunc|ceil|floor|sqrt)|torch\.(_sym_\w+|sym_\w+)"
 )
-_SIZES = {
-    *("Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Pow", "Mod", "Max", "Min", "Abs"),
-    *(
-        "Eq",
-        "Equality",
-        "Ne",
-        "Unequality",
-        "Lt",
-        "StrictLessThan",
-        "Le",
-        "LessThan",
-        "Gt",
-        "StrictGreaterThan",
-    ),
-    *("Ge", "GreaterThan", "And", "Or", "Not", "true", "false", "True", "False", "Piecewise", "ExprCondPair"),
-    *("FloorDiv", "ModularIndexing", "Where", "PythonMod", "CleanDiv", "CeilToInt", "FloorToInt", "CeilDiv"),
-    *(
-        "LShift",
-        "RShift",
-        "PowByNatural",
-        "FloatPow",
-        "FloatTrueDiv",
-        "IntTrueDiv",
-        "IsNonOverlappingAndDenseIndicator",
-    ),
-    *("TruncToFloat", "TruncToInt", "RoundToInt", "RoundDecimal", "ToFloat", "Identity", "oo", "int_oo"),
-}
+_SIZES = re.compile(
+    r"Symbol|Integer|Float|Rational|Add|Mul|Pow|Mod|Max|Min|Abs|Eq|Equality|Ne|Unequality|Lt|StrictLessThan|Le|LessThan"
+    r"|Gt|StrictGreaterThan|Ge|GreaterThan|And|Or|Not|[Tt]rue|[Ff]alse|Piecewise|ExprCondPair|FloorDiv|ModularIndexing"
+    r"|Where|PythonMod|CleanDiv|(Ceil|Floor|Round|Trunc)ToInt|CeilDiv|[LR]Shift|PowByNatural|FloatPow|(Float|Int)TrueDiv"
+    r"|IsNonOverlappingAndDenseIndicator|TruncToFloat|RoundDecimal|ToFloat|Identity|oo|int_oo"
+)
 """What expressions of sizes are made of, besides symbols (s0, u1)."""
 _SYMBOL = re.compile(r"[a-z]+\d+")
+_POWERS = ("Pow", "PowByNatural", "FloatPow", "LShift")
 _LARGEST_POWER = 8
 _NODES = (
     *(ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Constant, ast.BinOp, ast.UnaryOp),
@@ -147,17 +128,12 @@ def _is_size(text: str) -> bool:
 
 def _is_harmless(node: ast.AST) -> bool:
     if isinstance(node, ast.Call):
-        power = isinstance(node.func, ast.Name) and node.func.id in (
-            "Pow",
-            "PowByNatural",
-            "FloatPow",
-            "LShift",
-        )
+        power = isinstance(node.func, ast.Name) and node.func.id in _POWERS
         return isinstance(node.func, ast.Name) and (not power or _is_small(node.args[-1:]))
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Pow, ast.LShift)):
         return _is_small([node.right])
     if isinstance(node, ast.Name):
-        return node.id in _SIZES or _SYMBOL.fullmatch(node.id) is not None
+        return any(known.fullmatch(node.id) for known in (_SIZES, _SYMBOL))
     if isinstance(node, ast.Constant):
         text = isinstance(node.value, str) and re.fullmatch(r"[a-z]+\d+|[\d.e+-]+", node.value) is not None
         return text or (isinstance(node.value, (int, float)) and abs(node.value) < 2**64)

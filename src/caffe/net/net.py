@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import numpy.typing as npt
 
-from caffe import allocator, fillers, logs, runtime
+from caffe import allocator, deferred, fillers, logs, runtime
 from caffe.blob import Blob
 from caffe.errors import CaffeError, InputError, InputTypeError
 from caffe.layer import Layer
@@ -114,13 +114,13 @@ class Net(Contents):
         if kwargs:
             put(self.blobs, kwargs, self.inputs, "input", "data")
         self._run(first, last + 1, frozenset(returned + extra))
-        self._executor.raise_arrived(wait=True)
+        deferred.raise_arrived(wait=True)
         return {name: self.blobs[name].data for name in dict.fromkeys(returned + extra) if name in self.blobs}
 
     def _forward(self, start: int, end: int) -> float:
         """Run layers by index, as pycaffe calls it; returns the loss."""
         loss = float(self.forward_loss(start, end))
-        self._executor.raise_arrived(wait=True)
+        deferred.raise_arrived(wait=True)
         return loss
 
     def forward_loss(self, start: int = 0, end: int | None = None) -> loss.Loss:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -333,13 +334,7 @@ def _number(text: str, name: str, least: float, most: float) -> float:
 
 def _preparation(served: Served, channels: int) -> Preparation:
     usual = Preparation() if channels == 3 else Preparation(mean=(0.0,))
-    return Preparation(
-        served.mean if served.mean is not None else usual.mean,
-        served.scale if served.scale is not None else usual.scale,
-        served.rgb if served.rgb is not None else usual.rgb,
-        resize=served.resize,
-        smooth=served.smooth,
-    )
+    return replace(usual, **served.preparation)
 
 
 def _about(pool: Pool, began: float) -> Json:

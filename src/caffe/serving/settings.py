@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from caffe.errors import InputError, MissingFileError
 
@@ -35,10 +36,8 @@ class Served:
     mean: tuple[float, ...] | None = None
     scale: float | None = None
     rgb: bool | None = None
-    resize: tuple[int, int] = (0, 0)
-    """Height and width of photos before the input's crop; (0, 0): the input's own."""
-    smooth: bool = True
-    """Whether photos made smaller take means of their pixels, not the samples that data layers train on."""
+    resize: tuple[int, int] | None = None
+    smooth: bool | None = None
     threshold: float = 0.5
     anchors: tuple[tuple[float, float], ...] = ()
     batch: int = 8
@@ -49,6 +48,12 @@ class Served:
     python: bool = False
     device: str = ""
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """What is said of how photos become inputs: fields of :class:`caffe.predict.preparation.Preparation`."""
+        names = ("mean", "scale", "rgb", "resize", "smooth")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 def repository(folder: str, base: Served) -> list[Served]:

@@ -85,16 +85,10 @@ class Model:
             return
         self.detector = PhotoDetector(
             self.net,
-            replace(PREPARATIONS[self.answer.form], **self._changes()),
+            replace(PREPARATIONS[self.answer.form], **self.served.preparation),
             self.served.threshold,
             anchors=self.served.anchors,
         )
-
-    def _changes(self) -> dict[str, Any]:
-        """What the flags say of how photos become inputs."""
-        said = {"mean": self.served.mean, "scale": self.served.scale, "rgb": self.served.rgb}
-        found = {name: value for name, value in said.items() if value is not None}
-        return found | {"resize": self.served.resize, "smooth": self.served.smooth}
 
     def _largest_batch(self) -> int:
         """How many requests may run as one: 1 where outputs do not have an item for each of the inputs."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from caffe import deferred, runtime
-from caffe.errors import CaffeError, StateError
+from caffe.errors import StateError
 from caffe.net import footprint, loss
 from caffe.net.failures import explained
 from caffe.net.loss import Loss
@@ -102,7 +102,7 @@ class Executor:
 
     def forward(self, start: int, stop: int, also: frozenset[str] = frozenset()) -> Loss:
         """Run the steps from ``start`` to before ``stop``; the loss stays on the device."""
-        self.raise_arrived()
+        deferred.raise_arrived()
         plan = self.plan(start, stop, also)
         self.trace.forget(start, stop)
         if self._frees_diffs and not plan.mode.checkpointing:
@@ -110,7 +110,7 @@ class Executor:
                 for blob in step.top:
                     blob.diff_memory.renew()
         self._frees_diffs, self._watching = plan.mode.checkpointing, plan.mode.watched
-        with torch.no_grad(), autocast(runtime.device()):
+        with deferred.checking(self._wiring.file), torch.no_grad(), autocast(runtime.device()):
             if not plan.mode.watched:  # hooks may look at what there is
                 for blob in plan.renews:
                     if blob.data_memory.allocated:
@@ -122,13 +122,6 @@ class Executor:
                     for part in plan.parts
                 ]
             )
-
-    def raise_arrived(self, wait: bool = False) -> None:
-        """Raise what layers found wrong with values on the device (:mod:`caffe.deferred`)."""
-        try:
-            deferred.raise_arrived(wait)
-        except CaffeError as error:
-            raise error.located(file=self._wiring.file) from None
 
     def _begin(self, plan: Plan) -> Segment:
         segment = begin(plan.replays, values_of(plan.enters, self._wiring.input_blobs), plan.hidden)
