@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tarfile
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -56,17 +58,118 @@ def test_a_folder_becomes_a_model_folder(trained):
     assert "100.0%" in report and "蓝色" in report and "http" not in report.replace("http://www.w3.org", "")
 
 
-def test_the_plain_command_gives_the_same_snapshots(trained):
-    solver = prototxt.read_solver(trained / "solver.prototxt")
-    ours = binaryproto.read_weights(trained / "snapshots" / f"net_iter_{solver.max_iter}.caffemodel")
-    solver.snapshot_prefix = str(trained / "again")
-    prototxt.write(trained / "again.prototxt", solver)
-    assert main.main(["train", f"--solver={trained / 'again.prototxt'}"]) == 0
-    again = binaryproto.read_weights(trained / f"again_iter_{solver.max_iter}.caffemodel")
-    assert [layer.name for layer in again.layers] == [layer.name for layer in ours.layers]
-    for mine, plain in zip(ours.layers, again.layers):
-        for a, b in zip(mine.blobs, plain.blobs):
-            np.testing.assert_array_equal(a, b)
+def test_the_printed_command_gives_the_same_snapshots(trained, capsys, monkeypatch):
+    folder = trained.parents[1] / "colours"
+    monkeypatch.chdir(trained.parents[1])
+    settings = [str(folder), "--out=with spaces", "--epochs=3", "--batch_size=6", "--lr=0.01"]
+    assert finetune.main(settings) == 0
+    printed = next(line for line in capsys.readouterr().out.splitlines() if "caffe train" in line)
+    snapshots = trained.parents[1] / "with spaces" / "snapshots"
+    first = {path.name: path.read_bytes() for path in snapshots.glob("*.caffemodel")}
+    assert "net_best.caffemodel" in first and len(first) <= 3
+    for path in snapshots.iterdir():
+        path.unlink()
+    assert main.main(shlex.split(printed)[1:]) == 0
+    assert {path.name: path.read_bytes() for path in snapshots.glob("*.caffemodel")} == first
+
+
+def test_lists_and_tables_are_read(trained, tmp_path):
+    root = trained.parents[1] / "colours"
+    folders = images.find(root)
+    names = [name for group in folders.images for name in group]
+    labels = [str(i) for i, group in enumerate(folders.images) for _ in group]
+    (tmp_path / "list.txt").write_text(
+        "".join(f"{name} {label}\n" for name, label in zip(names, labels)), encoding="utf-8"
+    )
+    (tmp_path / "table.csv").write_text(
+        "file;class\n"
+        + "".join(f"{root / name};{folders.classes[int(i)]}\n" for name, i in zip(names, labels)),
+        encoding="utf-8-sig",
+    )
+    (tmp_path / "names.txt").write_text("\n".join(folders.classes), encoding="utf-8")
+    for found in (
+        images.find(tmp_path / "list.txt", tmp_path / "names.txt", root),
+        images.find(tmp_path / "table.csv", root=root),
+    ):
+        assert found.classes == folders.classes
+        assert found.images == folders.images
+    assert images.find(tmp_path / "list.txt", root=root).classes == ["0", "1", "2"]
+
+
+def test_a_table_with_a_column_a_class_is_learned(trained, tmp_path, capsys):
+    """Of several labels an image each is judged by itself."""
+    root = trained.parents[1] / "colours"
+    folders = images.find(root)
+    rows = [
+        f"{name},{int(i == 0)},{int(i != 1)}\n" for i, group in enumerate(folders.images) for name in group
+    ]
+    (tmp_path / "marks.csv").write_text("file,is green,not red\n" + "".join(rows), encoding="utf-8")
+    argv = [str(tmp_path / "marks.csv"), f"--root={root}", f"--out={tmp_path / 'out'}", "--lr=0.05"]
+    assert finetune.main([*argv, "--epochs=20", "--batch_size=6"]) == 0
+    described = json.loads((tmp_path / "out/model.json").read_text(encoding="utf-8"))
+    assert described["classes"] == ["is green", "not red"] and described["metrics"]["accuracy"] > 0.8
+    layer = prototxt.read_net(tmp_path / "out/train_val.prototxt").param.layer[0]
+    assert layer.image_data_param.label_count == 2
+    assert main.main(["predict", str(tmp_path / "out"), str(root / "green" / "photo 1.png")]) == 0
+    assert "is green" in capsys.readouterr().out
+    assert "not red" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.txt", "green/absent.png 0\n", "1 of its 1 images do not exist"),
+        ("a.txt", "green/photo 0.png 0\ngreen/photo 1.png 0\n", "at least two classes"),
+        ("a.txt", "green/photo 0.png 0\ngreen/photo 1.png 2\n", "without gaps.* no image has 1"),
+        ("a.txt", "green/photo 0.png 0\ngreen/photo 0.png 1\n", "a.txt:2: .*has the label 0 in another line"),
+        ("a.csv", "green/photo 0.png,0\ngreen/photo 1.png,0,1\n", r"a.csv:2: must hold a file and 1 label"),
+        ("a.csv", "green/photo 0.png,0,3\ngreen/photo 1.png,0,1\n", "a 0 or 1 for each class"),
+        ("a.csv", "", "is empty"),
+        ("a.csv", "file,class\n", "names no image"),
+    ],
+)
+def test_unusable_lists_are_refused(trained, tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=words):
+        images.find(tmp_path / name, root=trained.parents[1] / "colours")
+
+
+def test_a_label_file_names_the_classes_or_is_refused(tmp_path):
+    folder = paint(tmp_path / "pets", count=3)
+    order = ["蓝色", "green", "rot und warm"]
+    (folder / "labels.txt").write_text("\n".join(order), encoding="utf-8")
+    found = images.find(folder)
+    assert found.classes == order
+    assert [names[0].split("/")[0] for names in found.images] == order
+    (folder / "labels.txt").write_text("green\nrot und warm\npurple\n", encoding="utf-8")
+    with pytest.raises(DataError, match="it alone has purple; the images alone have 蓝色"):
+        images.find(folder)
+    (folder / "labels.txt").write_text("green\ngreen\n蓝色\n", encoding="utf-8")
+    with pytest.raises(DataError, match="names green more than once"):
+        images.find(folder)
+
+
+def test_uneven_and_small_folders_are_told_of(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(images.logs, "warning", said.append)
+    folder = paint(tmp_path / "pets", count=2)
+    for i in range(30):
+        shutil.copy(folder / "green" / "photo 0.png", folder / "green" / f"again {i}.png")
+    images.leave_out_damaged(images.find(folder))
+    assert any("--balance" in text for text in said) and any("2 images: what is learned" in t for t in said)
+
+
+def test_thousands_of_classes_are_judged_in_little_memory():
+    count = 3_000
+    labels = np.arange(count)
+    probabilities = np.zeros((count, count), np.float32)
+    taken = np.where(labels < 3, labels, (labels + 1) % count)
+    probabilities[labels, taken] = 1
+    tracemalloc.start()
+    by_class = Scores([""] * count, labels, probabilities).by_class()
+    assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    tracemalloc.stop()
+    assert by_class[1] == (1.0, 1.0, 1) and by_class[5] == (0.0, 0.0, 1)  # a table of all pairs takes 72 MB
 
 
 def test_other_commands_take_the_model_folder(trained, capsys, monkeypatch):
@@ -81,7 +184,7 @@ def test_other_commands_take_the_model_folder(trained, capsys, monkeypatch):
 
 
 def test_the_report_judges_as_predict_does(trained):
-    plan_images = images.scan(trained.parents[1] / "colours")
+    plan_images = images.find(trained.parents[1] / "colours")
     lines = (trained / "test.txt").read_text(encoding="utf-8").splitlines()
     names = {name for group in plan_images.images for name in group}
     assert {line.rsplit(" ", 1)[0] for line in lines} < names
@@ -131,14 +234,14 @@ def test_damaged_images_and_other_files_are_left_out(tmp_path):
     folder = paint(tmp_path / "pets", count=4)
     (folder / "green" / "photo 0.png").write_bytes(b"no image")
     (folder / "green" / "notes.txt").write_text("not an image")
-    found = images.scan(folder)
+    found = images.find(folder)
     assert found.others == 1 and found.count == 12
     assert images.leave_out_damaged(found) == ["green/photo 0.png"]
     assert found.count == 11
 
 
 def test_the_split_is_repeatable_and_in_every_class(tmp_path):
-    found = images.scan(paint(tmp_path / "pets", count=5))
+    found = images.find(paint(tmp_path / "pets", count=5))
     train, test = images.split(found, 0.4, seed=7)
     assert (train, test) == images.split(found, 0.4, seed=7)
     assert (train, test) != images.split(found, 0.4, seed=8)
@@ -150,7 +253,7 @@ def test_the_split_is_repeatable_and_in_every_class(tmp_path):
 
 def test_a_missing_folder_and_an_unknown_layer(tmp_path):
     with pytest.raises(MissingFileError, match="no such folder"):
-        images.scan(tmp_path / "absent")
+        images.find(tmp_path / "absent")
     folder = paint(tmp_path / "pets", count=3)
     with pytest.raises(InputError, match="conv9"):
         run.prepare(run.Settings(folder, tmp_path / "out", freeze="conv9"))

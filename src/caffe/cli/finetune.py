@@ -1,7 +1,8 @@
-"""``caffe finetune``: from a folder of images to a trained net."""
+"""``caffe finetune``: from a folder or list of images to a trained net."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from caffe.cli import _images, gflags, paths
 @click.option(
     "--out", default="", help="The model folder to write; runs/FOLDER if left out, never an old one."
 )
+@click.option("--labels", type=paths.FILE, default="", help="A class a line; labels.txt beside the images.")
+@click.option("--root", type=paths.FILE, default="", help="Where a list's images are; beside it if left out.")
 @click.option("--epochs", default=0, help="How often each image is learned from; 12, or 30 without weights.")
 @click.option("--batch_size", default=0, help="Images in a batch; 32, or fewer for few images.")
 @click.option("--lr", default=0.0, help="The rate at the start; 0.001, or 0.02 without weights.")
@@ -43,6 +46,9 @@ from caffe.cli import _images, gflags, paths
 def command(folder: str, **given: Any) -> int:
     """Train a net on FOLDER's images, a folder a class, and write a model folder with a report.
 
+    In the folder's place may stand a list (file and label a line) or a CSV (file and label, or a 0 or 1 for each
+    class).
+
     The last layer of the model is learned anew for these classes, the others start from --weights. Everything that
     training reads is written as plain prototxts and lists, and the plain command is printed.
 
@@ -55,12 +61,15 @@ def command(folder: str, **given: Any) -> int:
     for flag, least in (("epochs", 0), ("batch_size", 0), ("patience", 0)):
         if given[flag] < least:
             raise click.BadParameter(f"must be at least {least}; got {given[flag]}", param_hint=f"--{flag}")
-    from caffe.cli import devices, train_progress
+    from caffe.cli import devices, train
     from caffe.cli.progress import bar
     from caffe.finetuning import images, run
 
     devices.use(given["gpu"])
-    out = Path(given["out"]) if given["out"] else Path("runs") / Path(folder).resolve().name
+    place = Path(folder).expanduser().resolve()
+    out = (
+        Path(given["out"]) if given["out"] else Path("runs") / (place.name if place.is_dir() else place.stem)
+    )
     mean = tuple(float(v) for v in _images.read_mean(given["mean"])) if given["mean"] else ()
     settings = run.Settings(
         Path(folder),
@@ -78,8 +87,11 @@ def command(folder: str, **given: Any) -> int:
         given["mirror"],
         mean,
         given["scale"],
+        given["labels"],
+        given["root"],
+        given["gpu"],
     )
-    with bar("looking at images", images.scan(folder).count) as shown:
+    with bar("looking at images", images.find(folder, given["labels"], given["root"]).count) as shown:
         plan = run.prepare(settings, shown.advance)
     click.echo(
         f"{plan.images.count} images of {len(plan.images.classes)} classes: {len(plan.train)} to learn from, "
@@ -88,12 +100,12 @@ def command(folder: str, **given: Any) -> int:
     click.echo("\n".join(f"  {line}" for line in plan.commands))
     if given["dry_run"]:
         return 0
-    best = run.train(plan, train_progress.TrainProgress if train_progress.wanted(None) else None)
-    scores = run.finish(plan, best)
+    train.command.main(plan.arguments, prog_name="caffe train", standalone_mode=False)
+    scores = run.finish(plan)
     click.echo(
         f"Accuracy on {len(plan.test)} test images: {scores.accuracy:.1%}. Report: {settings.out}/report.html"
     )
-    click.echo(f"Use it: caffe predict {settings.out} photo.jpg")
+    click.echo(f"Use it: {shlex.join(['caffe', 'predict', str(settings.out), 'photo.jpg'])}")
     return 0
 
 

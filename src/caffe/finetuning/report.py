@@ -14,7 +14,7 @@ import numpy as np
 
 from caffe import training_log
 from caffe.data.image_files import read_image
-from caffe.finetuning.scores import Scores
+from caffe.finetuning.scores import MarkScores, Scores, Wrong
 from caffe.formats import atomic
 
 _STYLE = """
@@ -57,7 +57,8 @@ def curves(metrics: Path, dark: bool = False) -> bytes | None:
     for ax in (left, right):
         ax.set_xlabel("iteration")
         ax.grid(alpha=0.25)
-        ax.legend(frameon=False)
+        if ax.lines:
+            ax.legend(frameon=False)
     losses = [row["loss"] for row in (*log.train, *log.test) if "loss" in row and row["NumIters"] > 0]
     if losses and np.isfinite(losses).all():  # an untrained net's test loss may be a hundred times the others
         left.set_ylim(0, 1.1 * max(losses))
@@ -71,7 +72,7 @@ def curves(metrics: Path, dark: bool = False) -> bytes | None:
 
 def write(
     path: Path,
-    scores: Scores,
+    scores: Scores | MarkScores,
     labels: list[str],
     root: Path,
     metrics: Path,
@@ -94,9 +95,9 @@ def write(
     parts.append(_table(rows, head=True))
     if len(order) > _MOST_IN_TABLE:
         parts.append(f"<p>The {_MOST_IN_TABLE} of {len(order)} classes with the least recall.</p>")
-    if len(labels) <= _MOST_IN_TABLE:
+    if isinstance(scores, Scores) and len(labels) <= _MOST_IN_TABLE:
         parts.append("<h2>What was taken for what</h2>" + _confusion(scores, labels))
-    parts.append("<h2>The most wrong</h2>" + _most_wrong(scores, labels, root))
+    parts.append("<h2>The most wrong</h2>" + _most_wrong(scores.most_wrong(), labels, root))
     parts.append("<h2>The same by hand</h2><pre>" + html.escape("\n".join(commands)) + "</pre>")
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(path.parent.name)}</title>'
@@ -141,8 +142,7 @@ def _confusion(scores: Scores, labels: list[str]) -> str:
     return f'<div class="scroll"><table class="confusion">{"".join(rows)}</table></div>'
 
 
-def _most_wrong(scores: Scores, labels: list[str], root: Path) -> str:
-    wrong = scores.most_wrong()
+def _most_wrong(wrong: list[Wrong], labels: list[str], root: Path) -> str:
     if not wrong:
         return "<p>No test image is taken for another class.</p>"
     figures = []
@@ -152,9 +152,8 @@ def _most_wrong(scores: Scores, labels: list[str], root: Path) -> str:
         size = max(round(photo.shape[1] * factor), 1), max(round(photo.shape[0] * factor), 1)
         done, coded = cv2.imencode(".jpg", cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
         source = _data(coded.tobytes(), "jpeg") if done else ""
-        said = f"{labels[one.label]}, taken for {labels[one.taken_for]} ({one.probability:.0%})"
         figures.append(
-            f'<figure><img alt="{html.escape(one.image)}" src="{source}"><figcaption>{html.escape(said)}<br>'
-            f"{html.escape(one.image)}</figcaption></figure>"
+            f'<figure><img alt="{html.escape(one.image)}" src="{source}"><figcaption>'
+            f"{html.escape(one.said(labels))}<br>{html.escape(one.image)}</figcaption></figure>"
         )
     return f'<div class="wrong">{"".join(figures)}</div>'

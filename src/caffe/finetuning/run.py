@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,24 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe import __version__, logs
+from caffe import __version__
 from caffe.data.image_files import read_image
 from caffe.errors import InputError, SolverError
 from caffe.finetuning import definition, images, report
 from caffe.finetuning.images import ImageFolder, Lines
-from caffe.finetuning.scores import Scores
+from caffe.finetuning.scores import MarkScores, Scores
 from caffe.formats import model_folder, prototxt
 from caffe.net.net import Net
 from caffe.passes.forms import train_form
 from caffe.predict.preparation import Preparation
 from caffe.proto import caffe_pb2
-from caffe.solvers import get_solver
-from caffe.solvers.callbacks import BestSnapshot, Callback, EarlyStopping
-from caffe.solvers.metrics import Metrics
-from caffe.solvers.solver import Solver
 
 _SMALL_SIDE = 64
 _TEST_BATCH = 32
+_KEPT = 2  # snapshots, beside the best
 
 
 @dataclass
@@ -52,18 +50,28 @@ class Settings:
     """None: colour images are mirrored, gray ones (digits, scans) are not."""
     mean: tuple[float, ...] = ()
     scale: float = 0.0
+    labels: str = ""
+    """A file with the classes' names."""
+    root: str = ""
+    """Where a list's images are, if not beside it."""
+    gpu: str = ""
 
 
 @dataclass
 class Plan:
-    """What was written, and the commands that train by it."""
+    """What was written, and the arguments of the ``caffe train`` that trains by it."""
 
     settings: Settings
     images: ImageFolder
     train: Lines
     test: Lines
     preparation: Preparation
-    commands: list[str]
+    arguments: list[str]
+
+    @property
+    def commands(self) -> list[str]:
+        """As they are typed."""
+        return [shlex.join(["caffe", "train", *self.arguments])]
 
 
 def new_folder(wanted: Path) -> Path:
@@ -77,7 +85,7 @@ def prepare(settings: Settings, progress: Callable[[], None] = lambda: None) -> 
 
     Raises what :func:`images.scan` raises, NetError, InputError.
     """
-    found = images.scan(settings.folder)
+    found = images.find(settings.folder, settings.labels, settings.root)
     given = prototxt.read_net(settings.model) if settings.model else None
     images.leave_out_damaged(found, progress)
     net = given or _small(found)
@@ -98,10 +106,11 @@ def prepare(settings: Settings, progress: Callable[[], None] = lambda: None) -> 
         raise InputError(f"The batch must be at most the {len(train)} images to learn from; got {batch}")
     out = settings.out
     (out / "snapshots").mkdir(parents=True)
-    images.write_list(out / "train.txt", _balanced(train) if settings.balance else train)
-    images.write_list(out / "test.txt", test)
-    root = f"{settings.folder.expanduser().resolve()}/"
-    test_batch = min(_TEST_BATCH, len(test))
+    images.write_list(out / "train.txt", _balanced(train) if settings.balance else train, found.marks)
+    images.write_list(out / "test.txt", test, found.marks)
+    root = f"{found.root.resolve()}/"
+    tests = math.ceil(len(test) / _TEST_BATCH)
+    test_batch = math.ceil(len(test) / tests)  # few images, if any, are tested on twice
     mirror = size.channels == 3 if settings.mirror is None else settings.mirror
     layers = [
         definition.data_layer(
@@ -116,12 +125,15 @@ def prepare(settings: Settings, progress: Callable[[], None] = lambda: None) -> 
         )
         for name in ("train", "test")
     ]
-    prototxt.write(out / "train_val.prototxt", train_form(net, layers[0], layers[1]))
-    prototxt.write(out / "deploy.prototxt", _one_image(net.param))
+    if found.marks:
+        for layer in layers:
+            layer.image_data_param.label_count = len(found.classes)
+    several = bool(found.marks)
+    prototxt.write(out / "train_val.prototxt", train_form(net, layers[0], layers[1], several=several))
+    prototxt.write(out / "deploy.prototxt", _one_image(net.param, "Sigmoid" if several else "Softmax"))
     epoch = math.ceil(len(train) / batch)
     epochs = settings.epochs or (12 if settings.weights else 30)
     rate = settings.rate or (0.001 if settings.weights else 0.02)
-    tests = math.ceil(len(test) / test_batch)
     solver = definition.solver(
         str(out / "train_val.prototxt"),
         str(out / "snapshots" / "net"),
@@ -134,35 +146,24 @@ def prepare(settings: Settings, progress: Callable[[], None] = lambda: None) -> 
     prototxt.write(out / "solver.prototxt", solver)
     p = layers[1].image_data_param
     preparation = Preparation(mean, scale, resize=(p.new_height, p.new_width), smooth=False)
-    command = f"caffe train --solver={out / 'solver.prototxt'}"
-    command += f" --weights={settings.weights}" if settings.weights else ""
-    return Plan(settings, found, train, test, preparation, [command])
+    judged_by = "loss" if several else "accuracy"
+    patience = settings.patience or (5 if settings.weights else 10)
+    arguments = [f"--solver={out / 'solver.prototxt'}", f"--best={judged_by}", f"--early_stop={judged_by}"]
+    arguments += [f"--patience={patience}", f"--keep={_KEPT}"]
+    arguments += [f"--weights={settings.weights}"] if settings.weights else []
+    arguments += [f"--gpu={settings.gpu}"] if settings.gpu else []
+    return Plan(settings, found, train, test, preparation, arguments)
 
 
-def train(plan: Plan, follow: Callable[[Solver], Callback] | None = None) -> Path:
-    """Train by what was written, with a callback that ``follow`` makes; returns the best snapshot's path.
+def finish(plan: Plan) -> Scores | MarkScores:
+    """Put the best weights into the model folder, judge them on the test images, write model.json and the report.
 
-    Raises SolverError where no test was made.
+    Raises SolverError where training ended before its first test.
     """
     out = plan.settings.out
-    solver = get_solver(str(out / "solver.prototxt"))
-    if plan.settings.weights:
-        logs.info(f"Weights of {plan.settings.weights}: {solver.net.copy_from(plan.settings.weights)}")
-    best = BestSnapshot("accuracy", out / "snapshots" / "best.caffemodel")
-    watching = [
-        Metrics(solver.param.snapshot_prefix),
-        best,
-        EarlyStopping("accuracy", plan.settings.patience or (5 if plan.settings.weights else 10)),
-    ]
-    solver.solve(callbacks=[*watching, *([follow(solver)] if follow is not None else [])])
-    if not best.path.exists():
+    best = out / "snapshots" / "net_best.caffemodel"
+    if not best.exists():
         raise SolverError("Training ended before its first test: there is no snapshot to go on with")
-    return best.path
-
-
-def finish(plan: Plan, best: Path) -> Scores:
-    """Put the best weights into the model folder, judge them on the test images, write model.json and the report."""
-    out = plan.settings.out
     net = Net(str(out / "deploy.prototxt"), caffe_pb2.TEST, weights=str(best))
     net.save(out / "weights.caffemodel")
     scores, seconds = judge(net, plan)
@@ -186,12 +187,12 @@ def finish(plan: Plan, best: Path) -> Scores:
         plan.images.root,
         Path(f"{out / 'snapshots' / 'net'}_metrics.jsonl"),
         facts,
-        [*plan.commands, f"caffe predict {out} photo.jpg"],
+        [*plan.commands, shlex.join(["caffe", "predict", str(out), "photo.jpg"])],
     )
     return scores
 
 
-def judge(net: Net, plan: Plan) -> tuple[Scores, float]:
+def judge(net: Net, plan: Plan) -> tuple[Scores | MarkScores, float]:
     """Probabilities of the test images, and the seconds that the net takes for one."""
     name = net.inputs[0]
     shape = net.blobs[name].shape
@@ -203,11 +204,15 @@ def judge(net: Net, plan: Plan) -> tuple[Scores, float]:
         seconds.append(time.perf_counter() - begin)
         rows.append(np.array(net.blobs[net.outputs[0]].data, np.float32).ravel())
     probabilities = np.stack(rows)
+    names, seconds_each = [image for image, _ in plan.test], float(np.median(seconds))
+    if plan.images.marks:
+        marks = np.array([plan.images.marks[image] for image in names], np.int64)
+        return MarkScores(names, marks, probabilities), seconds_each
     if not any(step.layer.type == "Softmax" for step in net.steps[-1:]):
         exponents = np.exp(probabilities - probabilities.max(axis=1, keepdims=True))
         probabilities = exponents / exponents.sum(axis=1, keepdims=True)
     labels = np.array([label for _, label in plan.test], np.int64)
-    return Scores([image for image, _ in plan.test], labels, probabilities), float(np.median(seconds))
+    return Scores(names, labels, probabilities), seconds_each
 
 
 def _small(found: ImageFolder) -> prototxt.NetFile:
@@ -218,8 +223,8 @@ def _small(found: ImageFolder) -> prototxt.NetFile:
     return prototxt.NetFile(definition.small_net(len(found.classes), 1 if gray else 3, side))
 
 
-def _one_image(param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
-    """The net to deploy, for an image at a time; with a Softmax where it ends with scores."""
+def _one_image(param: caffe_pb2.NetParameter, ending: str) -> caffe_pb2.NetParameter:
+    """The net to deploy, for an image at a time, which ends with a Softmax or Sigmoid."""
     found = caffe_pb2.NetParameter()
     found.CopyFrom(param)
     for layer in found.layer:
@@ -227,8 +232,10 @@ def _one_image(param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
         for shape in layer.input_param.shape if layer.type == "Input" else ():
             shape.dim[0] = 1
     last = found.layer[-1]
-    if last.type not in ("Softmax", "Sigmoid"):
-        found.layer.add(name="prob", type="Softmax", bottom=[last.top[0]], top=["prob"])
+    if last.type in ("Softmax", "Sigmoid"):
+        last.type = ending
+    else:
+        found.layer.add(name="prob", type=ending, bottom=[last.top[0]], top=["prob"])
     return found
 
 

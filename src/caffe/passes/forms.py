@@ -87,8 +87,12 @@ def deploy_form(net: NetFile, shape: Sequence[int] = ()) -> Net:
     return found
 
 
-def train_form(net: NetFile, train: Layer, test: Layer, top_k: Sequence[int] = (1,)) -> Net:
+def train_form(
+    net: NetFile, train: Layer, test: Layer, top_k: Sequence[int] = (1,), several: bool = False
+) -> Net:
     """The net that is trained: data layers for both phases, SoftmaxWithLoss and Accuracy behind its scores.
+
+    ``several``: an image may be of several classes; SigmoidCrossEntropyLoss stands behind the scores then.
 
     ``train`` and ``test`` are the data layers; their first top takes the name of the net's input, the second is the
     label. Layers whose weights no filler fills get xavier's. Raises NetError where the net has not one input of
@@ -117,6 +121,9 @@ def train_form(net: NetFile, train: Layer, test: Layer, top_k: Sequence[int] = (
         copy.CopyFrom(layer)
         del copy.blobs[:]
         _with_fillers(copy)
+    if several:
+        found.layer.add(name="loss", type="SigmoidCrossEntropyLoss", bottom=[scores, "label"], top=["loss"])
+        return found
     found.layer.add(name="loss", type="SoftmaxWithLoss", bottom=[scores, "label"], top=["loss"])
     for k in top_k:
         name = "accuracy" if k == 1 else f"accuracy_top{k}"

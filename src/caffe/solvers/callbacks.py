@@ -91,7 +91,7 @@ class _Watch(Callback):
 
 
 class EarlyStopping(_Watch):
-    """Stops when an output of a test net has not improved for ``patience`` tests."""
+    """Stops when an output of a test net has not improved for ``patience`` tests, or is an accuracy of 1."""
 
     def __init__(self, output: str, patience: int = 3, mode: str = "auto", test_net: int = 0) -> None:
         super().__init__(output, mode, test_net)
@@ -103,6 +103,9 @@ class EarlyStopping(_Watch):
         if improved is None:
             return
         self._worse = 0 if improved else self._worse + 1
+        if improved and self.best == 1.0 and "accuracy" in self.output.lower():
+            logs.info(f"Early stopping: {self.output} is 1, it cannot become better")
+            solver.request_stop()
         if self._worse >= self.patience:
             logs.info(f"Early stopping: {self.output} has not improved for {self._worse} tests")
             solver.request_stop()
