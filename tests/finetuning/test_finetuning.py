@@ -73,6 +73,17 @@ def test_the_printed_command_gives_the_same_snapshots(trained, capsys, monkeypat
     assert {path.name: path.read_bytes() for path in snapshots.glob("*.caffemodel")} == first
 
 
+def test_a_dry_run_writes_and_tells(trained, tmp_path, capsys):
+    folder = trained.parents[1] / "colours"
+    assert (
+        finetune.main([str(folder), f"--out={tmp_path / 'out'}", "--mixup=0.2", "--ema=0.9", "--dry_run"])
+        == 0
+    )
+    said = capsys.readouterr().out
+    assert "--ema=0.9 --mixup=0.2" in said and "iterations with" in said
+    assert not list((tmp_path / "out/snapshots").iterdir())
+
+
 def test_lists_and_tables_are_read(trained, tmp_path):
     root = trained.parents[1] / "colours"
     folders = images.find(root)

@@ -41,8 +41,11 @@ from caffe.cli import _images, gflags, paths
     "--mean", default="", help="A value a channel, blue first; 104,117,123 with weights, else 127.5."
 )
 @click.option("--scale", default=0.0, help="Factor after the mean; 1 with weights, else 1/127.5.")
+@click.option("--ema", default=0.0, help="Test and keep a moving average of the weights; 0.999 is usual.")
+@click.option("--mixup", default=0.0, help="Mix images of a batch, by shares of Beta(α, α); 0.2 is usual.")
+@click.option("--cutmix", default=0.0, help="Put a part of another image in; α as above, 1 is usual.")
 @click.option("--gpu", default="", help="The device to train on; the CPU where left out.")
-@click.option("--dry_run/--nodry_run", default=False, help="Write all files, train nothing.")
+@click.option("--dry_run/--nodry_run", default=False, help="Write all files, say what time training takes.")
 def command(folder: str, **given: Any) -> int:
     """Train a net on FOLDER's images, a folder a class, and write a model folder with a report.
 
@@ -90,6 +93,7 @@ def command(folder: str, **given: Any) -> int:
         given["labels"],
         given["root"],
         given["gpu"],
+        tuple(f"--{flag}={given[flag]:g}" for flag in ("ema", "mixup", "cutmix") if given[flag]),
     )
     with bar("looking at images", images.find(folder, given["labels"], given["root"]).count) as shown:
         plan = run.prepare(settings, shown.advance)
@@ -99,7 +103,7 @@ def command(folder: str, **given: Any) -> int:
     )
     click.echo("\n".join(f"  {line}" for line in plan.commands))
     if given["dry_run"]:
-        return 0
+        return int(train.command.main([*plan.arguments, "--dry_run"], standalone_mode=False))
     train.command.main(plan.arguments, prog_name="caffe train", standalone_mode=False)
     scores = run.finish(plan)
     click.echo(

@@ -60,8 +60,12 @@ _EFFECTS = click.Choice(["stop", "snapshot", "none"])
     "--deterministic/--nodeterministic", default=False, help="Only algorithms that repeat bit for bit."
 )
 @click.option(
-    "--dry_run/--nodry_run", default=False, help="Build everything, print the summary, train nothing."
+    "--dry_run/--nodry_run", default=False, help="Run a batch to train and to test on; say time and memory."
 )
+@click.option("--overfit", default=0, help="Learn from the first so many batches alone, again and again.")
+@click.option("--ema", default=0.0, help="Test and keep a moving average of the weights; 0.999 is usual.")
+@click.option("--mixup", default=0.0, help="Mix images of a batch, by shares of Beta(α, α); 0.2 is usual.")
+@click.option("--cutmix", default=0.0, help="Put a part of another image in; α as above, 1 is usual.")
 @click.option(
     "--run", default="", help="Keep solver, nets, log, metrics and snapshots in the folder runs/NAME."
 )
@@ -95,6 +99,10 @@ def command(**flags: Any) -> int:
         raise click.BadParameter(f"must be 'auto'; got '{flags['resume']}'", param_hint="--resume")
     if flags["keep"] < 0 or flags["watchdog"] < 0:
         raise click.UsageError("--keep and --watchdog must be at least 0.")
+    if flags["overfit"] < 0 or min(flags["mixup"], flags["cutmix"]) < 0:
+        raise click.UsageError("--overfit, --mixup and --cutmix must be at least 0.")
+    if not 0 <= flags["ema"] < 1:
+        raise click.BadParameter(f"must be from 0 to below 1; got {flags['ema']:g}", param_hint="--ema")
     if flags["patience"] < 1:
         raise click.BadParameter(f"must be at least 1; got {flags['patience']}", param_hint="--patience")
     if flags["watch"]:
@@ -125,7 +133,10 @@ def command(**flags: Any) -> int:
         return launch.run(["train", *_arguments(flags)], count)
     solver = _solver(flags, *_definition(flags, None))
     if flags["dry_run"]:
-        click.echo("Dry run: everything was built, nothing trained.")
+        from caffe.cli import _trial
+
+        click.echo(_trial.estimate(solver))
+        click.echo("Dry run: nothing was trained, and nothing written.")
         return 0
     return _run(solver, flags)
 
@@ -225,6 +236,17 @@ def _solver(
     solver.stop_at_nan = flags["stop_at_nan"] and flags["amp"] != "fp16"  # whose overflows are made good
     if flags["checkpoint_activations"]:
         solver.net.set_checkpointing()
+    if flags["mixup"] or flags["cutmix"]:
+        from caffe.cli import _trial
+        from caffe.data.mixing import Mixing
+
+        for layer in _trial.data_layers(solver, "--mixup and --cutmix mix"):
+            layer.change = Mixing(flags["mixup"], flags["cutmix"])
+    if flags["overfit"]:
+        from caffe.cli import _trial
+
+        _trial.hold(solver, flags["overfit"])
+        flags["metrics"] = False
     solver.check_memory()
     if group is not None and group.rank:
         return solver
@@ -272,6 +294,14 @@ def _train(solver: Solver, flags: dict[str, Any]) -> int:
     if flags["early_stop"]:
         callbacks.append(EarlyStopping(flags["early_stop"], flags["patience"]))
     if runtime.root_solver():
+        if flags["ema"]:
+            from caffe.solvers.averaging import Averaging
+
+            callbacks.insert(0, Averaging(flags["ema"]))  # what is tested and kept is the average
+        if flags["overfit"]:
+            from caffe.cli import _trial
+
+            callbacks.append(_trial.Verdict())
         if flags["keep"]:
             callbacks.append(unattended.KeepSnapshots(flags["keep"]))
         if flags["best"]:

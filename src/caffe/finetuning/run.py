@@ -55,6 +55,8 @@ class Settings:
     root: str = ""
     """Where a list's images are, if not beside it."""
     gpu: str = ""
+    more: tuple[str, ...] = ()
+    """Further flags of ``caffe train``."""
 
 
 @dataclass
@@ -152,6 +154,7 @@ def prepare(settings: Settings, progress: Callable[[], None] = lambda: None) -> 
     arguments += [f"--patience={patience}", f"--keep={_KEPT}"]
     arguments += [f"--weights={settings.weights}"] if settings.weights else []
     arguments += [f"--gpu={settings.gpu}"] if settings.gpu else []
+    arguments += settings.more
     return Plan(settings, found, train, test, preparation, arguments)
 
 

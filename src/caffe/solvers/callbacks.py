@@ -30,8 +30,14 @@ class Callback:
     def on_display(self, solver: Solver, iteration: int, loss: float, rate: float, outputs: Outputs) -> None:
         """When an iteration's line is logged."""
 
+    def before_tests(self, solver: Solver) -> None:
+        """Before the tests of an iteration; the weights may be changed for them."""
+
     def on_test(self, solver: Solver, net_id: int, iteration: int, outputs: Outputs) -> None:
         """After each test of a test net; ``outputs`` are means over its batches."""
+
+    def after_tests(self, solver: Solver) -> None:
+        """After the tests of an iteration; the weights must be those of before."""
 
     def on_snapshot(self, solver: Solver, model: Path, state: Path) -> None:
         """After a snapshot was written."""

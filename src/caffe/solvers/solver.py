@@ -17,7 +17,7 @@ from caffe.net.net import Net
 from caffe.precision import LossScale
 from caffe.proto import caffe_pb2
 from caffe.proto.assign import whole
-from caffe.solvers import display, setup, snapshot
+from caffe.solvers import display, evidence, setup, snapshot
 from caffe.solvers.callbacks import Callback, FunctionCallback
 from caffe.solvers.lr_policy import LRPolicy
 from caffe.solvers.rule import Rule
@@ -72,7 +72,8 @@ class Solver:
         self._last_display = (0, time.monotonic())
         self._stop_requested = self._measured = False
         self.stop_at_nan = False
-        """Whether training raises SolverError, naming the first layer with NaN, when the loss is not finite."""
+        """Whether training raises SolverError when the loss is not finite, naming the first layer with NaN; the weights
+        and the batch that led to it are written beside the snapshots."""
         self.action: Callable[[], Action] = lambda: Action.NONE
         """Asked once an iteration what to do; the command line puts signals here."""
 
@@ -191,7 +192,8 @@ class Solver:
     def _check_finite(self, loss: torch.Tensor | float) -> None:
         if not math.isfinite(float(loss)):
             raise SolverError(
-                f"The loss is {float(loss):g} at iteration {self.iter}; {display.first_not_finite(self.net)}",
+                f"The loss is {float(loss):g} at iteration {self.iter}; {display.first_not_finite(self.net)}"
+                f"{evidence.keep(self)}",
                 file=self.file,
                 fix="Lower base_lr, set clip_gradients, or check the data",
             )
@@ -262,10 +264,16 @@ class Solver:
 
     def test_all(self) -> None:
         """Run every test net for its ``test_iter`` batches and log the means of its outputs."""
-        for i in range(len(self.test_nets)):
-            if self._stop_requested:
-                break
-            self.test(i)
+        for callback in self._callbacks:
+            callback.before_tests(self)
+        try:
+            for i in range(len(self.test_nets)):
+                if self._stop_requested:
+                    break
+                self.test(i)
+        finally:
+            for callback in self._callbacks:
+                callback.after_tests(self)
 
     def test(self, net_id: int = 0) -> dict[str, list[float]]:
         """Run one test net; returns output blob → means over the batches. Raises InputError."""

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from caffe import logs, systems
 from caffe.errors import SolverError
+from caffe.solvers.averaging import ENDING
 from caffe.solvers.callbacks import Callback, Outputs
 
 if TYPE_CHECKING:
     from caffe.solvers.solver import Solver
 
-_ENDINGS = (".caffemodel", ".caffemodel.h5", ".solverstate", ".solverstate.h5", ".trainstate")
+_ENDINGS = (".caffemodel", ".caffemodel.h5", ENDING, ".solverstate", ".solverstate.h5", ".trainstate")
 
 
 @contextmanager
@@ -74,7 +75,7 @@ class KeepSnapshots(Callback):
 
     def on_snapshot(self, solver: Solver, model: Path, state: Path) -> None:
         prefix = Path(solver.param.snapshot_prefix)
-        pattern = re.compile(re.escape(prefix.name) + r"_iter_(\d+)(\.\w+(?:\.h5)?)")
+        pattern = re.compile(re.escape(prefix.name) + r"_iter_(\d+)(\.\w+(?:\.\w+)?)")
         found: dict[int, list[Path]] = {}
         for path in prefix.parent.iterdir():
             match = pattern.fullmatch(path.name)

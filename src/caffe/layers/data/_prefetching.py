@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
+
+import torch
 
 from caffe import logs, runtime
 from caffe.data.image_batches import Share
 from caffe.data.prefetch import BatchSource, Prefetcher
-from caffe.errors import CaffeError, StateError
+from caffe.errors import CaffeError, InputError, StateError
 from caffe.layer import Blobs, Layer, Resumable
 from caffe.proto import caffe_pb2
 
@@ -23,6 +26,10 @@ class PrefetchingLayer(Layer, Resumable):
     num_bottoms = 0
     source = True
     _prefetcher: Prefetcher | None = None
+    _held: list[list[torch.Tensor]] | None = None
+    _first = 0
+    change: Callable[[list[torch.Tensor]], list[torch.Tensor]] | None = None
+    """Makes another batch of each; it gets the tops and gives as many of the same shapes, as new tensors."""
 
     @abstractmethod
     def open(self) -> tuple[BatchSource, list[tuple[int, ...]]]:
@@ -48,11 +55,25 @@ class PrefetchingLayer(Layer, Resumable):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         try:
-            tensors = self._ready().take()
+            tensors = self._next()
+            if self.change is not None:
+                tensors = self.change(tensors)
         except CaffeError as error:
             raise error.located(layer=self.name, type=self.type) from error.__cause__
         for blob, tensor in zip(top, tensors):
             blob.bind(tensor)
+
+    def hold(self, count: int) -> None:
+        """Give the next ``count`` batches again and again. Raises InputError."""
+        if count < 1:
+            raise InputError(f"At least one batch must be held; got {count}", layer=self.name, type=self.type)
+        self._held, self._first = [], count
+
+    def _next(self) -> list[torch.Tensor]:
+        if self._held is None:
+            return self._ready().take()
+        self._held.append(self._held.pop(0) if len(self._held) == self._first else self._ready().take())
+        return self._held[-1]
 
     def state(self) -> dict[str, Any]:
         return self._ready().state()
