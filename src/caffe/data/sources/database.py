@@ -14,13 +14,36 @@ from pathlib import Path
 from typing import Any
 
 from caffe.data.sources.keyed import Database, Writer
+from caffe.data.sources.sharded import ShardedDatabase
 from caffe.errors import CaffeError, DataError, FileAccessError, InputError, MissingFileError, close_names
 
 BACKENDS = ("lmdb", "leveldb")
 
 
+def shards_of(path: str | os.PathLike[str]) -> list[str]:
+    """The databases that a source stands for: those that it names with ``,`` between, those in a folder of databases by
+    name, else itself.
+    """
+    place, text = Path(path), os.fspath(path)
+    if "," in text and not place.exists():
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if place.is_dir() and not _is_database(place):
+        return [
+            str(inner) for inner in sorted(place.iterdir()) if inner.is_dir() and _is_database(inner)
+        ] or [text]
+    return [text]
+
+
+def _is_database(folder: Path) -> bool:
+    return (folder / "data.mdb").exists() or (folder / "CURRENT").exists()
+
+
 def backend_of(path: str | os.PathLike[str]) -> str:
-    """``lmdb`` or ``leveldb``, by what lies at ``path``. Raises MissingFileError, DataError."""
+    """``lmdb`` or ``leveldb``, by what lies at ``path`` (of several databases the first's).
+
+    Raises MissingFileError, DataError.
+    """
+    path = shards_of(path)[0]
     place = Path(path)
     if not place.exists():
         siblings = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
@@ -33,14 +56,19 @@ def backend_of(path: str | os.PathLike[str]) -> str:
         return "lmdb"
     if (place / "CURRENT").exists():
         return "leveldb"
-    raise DataError(f"'{path}' must be an LMDB (with data.mdb) or a LevelDB (with CURRENT); it holds neither")
+    raise DataError(
+        f"'{path}' must be an LMDB (with data.mdb) or a LevelDB (with CURRENT), or a folder of these; it holds none"
+    )
 
 
 def open_database(path: str | os.PathLike[str], backend: str | None = None) -> Database:
-    """Open a database for reading; without ``backend`` it is found out.
+    """Open a database for reading, or several as one (:func:`shards_of`); without ``backend`` it is found out.
 
     Raises MissingFileError, DataError (not such a database, or empty), CorruptDataError, MissingPackageError.
     """
+    shards = shards_of(path)
+    if shards != [os.fspath(path)]:
+        return ShardedDatabase(os.fspath(path), [open_database(shard, backend) for shard in shards])
     found = backend_of(path)
     if backend is not None and found != backend.lower():
         raise DataError(
