@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from support_assets import GOLDEN, assets
-from support_data import jpeg, noise, smooth, write_records
+from support_data import jpeg, noise, raw_records, smooth, write_records
 
 from caffe.cli.compute_image_mean import main as compute_image_mean
 from caffe.cli.convert_cifar_data import main as convert_cifar_data
@@ -170,6 +170,64 @@ def test_an_interrupted_conversion_is_resumed(formats: Path, monkeypatch: pytest
         (k, bytes(d.data)) for k, d in records("lmdb_resized")
     ]
     assert sorted(p for p in os.listdir(formats) if p.startswith(".")) == []
+
+
+@pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
+def test_a_conversion_that_skips_is_resumed_behind_its_last_record(
+    formats: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    import caffe.cli.convert_imageset as module
+
+    (formats / "images" / "broken.png").write_bytes(b"no image")
+    lines = (formats / "list.txt").read_text().splitlines()
+    (formats / "with.txt").write_text("\n".join([lines[0], "broken.png 0", *lines[1:]]) + "\n")
+    flags = [*SIZE, "--skip_damaged", f"--backend={backend}", "images/", "with.txt", "ours"]
+    key = module.entry_key
+
+    def stop_at_4(number: int, entry: Any) -> bytes:
+        if number == 4:
+            raise KeyboardInterrupt
+        return key(number, entry)
+
+    monkeypatch.setattr(module, "entry_key", stop_at_4)
+    assert convert_imageset(flags) == 130
+    started: list[int] = []
+    monkeypatch.setattr(module, "entry_key", lambda n, e: (started.append(n), key(n, e))[1])
+    assert convert_imageset(["--resume", *flags]) == 0
+    assert started == [4, 5, 6]
+    assert [k[:8] for k, _ in records("ours")] == [f"{i:08d}" for i in (0, 2, 3, 4, 5, 6)]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_mean_is_resumed_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    import caffe.cli.compute_image_mean as module
+
+    images = np.random.default_rng(2).integers(0, 256, (50, 3, 4, 5), np.uint8)
+    database = write_records(tmp_path / "db", raw_records(images))
+    monkeypatch.setattr(module, "_AT_ONCE", 4)
+    monkeypatch.setattr(module, "_NOTED_EVERY", 8)
+    add = module._sum
+    added: list[int] = []
+
+    def stop(chunk: Any) -> Any:
+        if chunk.records[0][0] == b"00000028":
+            raise KeyboardInterrupt
+        return add(chunk)
+
+    flags = [f"--threads={threads}", database, str(tmp_path / "mean.binaryproto")]
+    monkeypatch.setattr(module, "_sum", stop)
+    assert compute_image_mean(flags) == 130
+    assert not (tmp_path / "mean.binaryproto").exists()
+    monkeypatch.setattr(module, "_sum", lambda chunk: (added.append(len(chunk.records)), add(chunk))[1])
+    assert compute_image_mean(["--resume", *flags]) == 0
+    assert sum(added) == 50 - 24
+    blob = caffe_pb2.BlobProto.FromString((tmp_path / "mean.binaryproto").read_bytes())
+    np.testing.assert_array_equal(
+        np.float32(blob.data).reshape(3, 4, 5), images.mean(axis=0).astype(np.float32)
+    )
+    assert sorted(os.listdir(tmp_path)) == ["db", "mean.binaryproto"]
 
 
 def _idx(path: Path, array: Any, zipped: bool) -> str:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
+import numpy.typing as npt
 
 from caffe import logs
 from caffe.cli.gflags import GflagsCommand, run
-from caffe.cli.progress import track
+from caffe.cli.progress import bar
+from caffe.data.conversion import in_order
 from caffe.data.sources.database import BACKENDS, open_database
-from caffe.data.sources.keyed import key_text
+from caffe.data.sources.keyed import Database, key_text
 from caffe.data.transform import decode, planes
 from caffe.errors import CaffeError, DataError
 from caffe.formats.atomic import replacing
 from caffe.formats.datum import parse
 from caffe.proto import caffe_pb2
+
+Sum = npt.NDArray[np.float64]
+"""Of images, channels × height × width."""
+_AT_ONCE = 16  # records that a thread adds up before it takes others
+_NOTED_EVERY = 10_000  # records between two notes of how far the work has come
 
 
 @click.command("compute_image_mean", cls=GflagsCommand)
@@ -31,7 +43,11 @@ from caffe.proto import caffe_pb2
 @click.option(
     "--skip_damaged/--noskip_damaged", help="Leave out records that cannot be read, and count them."
 )
-def command(database: str, mean_file: str | None, backend: str | None, skip_damaged: bool) -> None:
+@click.option("--resume/--noresume", help="Go on with an interrupted run of the same database.")
+@click.option("--threads", type=int, default=0, help="Threads that decode and add; 0: one a processor.")
+def command(
+    database: str, mean_file: str | None, backend: str | None, skip_damaged: bool, resume: bool, threads: int
+) -> None:
     """Compute the mean of all images of DATABASE, write it to MEAN_FILE (.binaryproto), print it by
     channel.
 
@@ -39,34 +55,14 @@ def command(database: str, mean_file: str | None, backend: str | None, skip_dama
       caffe compute_image_mean train_lmdb mean.binaryproto
     """
     source = open_database(database, backend)
-    total: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None = None
-    count = skipped = 0
-    for key, record in track(source.items(), "adding up", len(source)):
-        try:
-            datum = parse(record)
-            image = planes(decode(datum.data)) if datum.encoded else datum.pixels()
-            if total is None:
-                total = np.zeros(image.shape, np.float64)
-            if image.shape != total.shape:
-                raise DataError(
-                    f"it must have the shape {list(total.shape)} of the first; got {list(image.shape)}",
-                    fix="Resize with caffe convert_imageset --resize_width --resize_height",
-                )
-        except CaffeError as error:
-            error.message = f"Record '{key_text(key)}' of '{database}': {error.message}"
-            if not skip_damaged:
-                raise
-            logs.error(str(error))
-            skipped += 1
-            continue
-        total += image
-        count += 1
-        if count % 10000 == 0:
-            logs.info(f"Processed {count} files.")
+    note = Path(mean_file).with_name(f".{Path(mean_file).name}.partial.npz") if mean_file else None
+    total, count, skipped = _added_up(
+        source, database, skip_damaged, resume, threads or os.cpu_count() or 1, note
+    )
     source.close()
-    if total is None:
+    if not count or total is None:
         raise DataError(f"No record of '{database}' can be read")
-    if count % 10000:
+    if count % _NOTED_EVERY:
         logs.info(f"Processed {count} files.")
     if skipped:
         logs.warning(f"Skipped {skipped} records that cannot be read.")
@@ -78,9 +74,123 @@ def command(database: str, mean_file: str | None, backend: str | None, skip_dama
         logs.info(f"Write to {mean_file}")
         with replacing(mean_file) as path:
             path.write_bytes(blob.SerializeToString())
+    if note is not None:
+        note.unlink(missing_ok=True)
     logs.info(f"Number of channels: {len(mean)}")
     for channel, value in enumerate(mean.mean(axis=(1, 2), dtype=np.float64)):
         logs.info(f"mean_value channel [{channel}]: {value:g}")
+
+
+def _added_up(
+    source: Database, database: str, skip_damaged: bool, resume: bool, threads: int, note: Path | None
+) -> tuple[Sum | None, int, int]:
+    """The sum of all images, how many they are, and how many were skipped.
+
+    Notes beside the mean's file how far it came, and with ``resume`` goes on from there.
+    """
+    size = len(source)
+    done, total, count, skipped, last = (
+        _noted(note, size) if resume and note is not None else (0, None, 0, 0, b"")
+    )
+    shape = _shape(source)
+    if shape is None:
+        raise DataError(f"No record of '{database}' can be read")
+    cursor = source.cursor()
+    cursor.seek_after(last)
+
+    def chunks() -> Iterator[_Chunk]:
+        for first in range(done, size, _AT_ONCE):
+            items = cursor.take(min(_AT_ONCE, size - first))
+            yield _Chunk([(bytes(key), bytes(value)) for key, value in items], cursor.last_key(), shape)
+
+    with bar("adding up", size, start=done) as shown:
+        for chunk, part in in_order(_sum, chunks(), threads, 2 * threads):
+            if isinstance(part, CaffeError):
+                raise part
+            for key, error in part.errors:
+                error.message = f"Record '{key_text(key)}' of '{database}': {error.message}"
+                if not skip_damaged:
+                    raise error
+                logs.error(str(error))
+            total = part.total if total is None else total + part.total
+            before, count, skipped = count, count + part.count, skipped + len(part.errors)
+            done += len(chunk.records)
+            shown.advance(len(chunk.records))
+            if count // _NOTED_EVERY > before // _NOTED_EVERY:
+                logs.info(f"Processed {count - count % _NOTED_EVERY} files.")
+                if note is not None:
+                    numbers = np.array([size, done, count, skipped])
+                    with replacing(note) as path, path.open("wb") as file:
+                        np.savez(
+                            file, total=total, numbers=numbers, last=np.frombuffer(chunk.place, np.uint8)
+                        )
+    cursor.close()
+    return total, count, skipped
+
+
+def _noted(note: Path, size: int) -> tuple[int, Sum | None, int, int, bytes]:
+    """How far an interrupted run came; the beginning where nothing is noted, or of another database."""
+    try:
+        with np.load(note, allow_pickle=False) as found:
+            of, done, count, skipped = (int(value) for value in found["numbers"])
+            if of == size:
+                logs.info(f"Going on behind {done} records.")
+                return done, np.asarray(found["total"], np.float64), count, skipped, found["last"].tobytes()
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        pass
+    logs.info("There is nothing to go on with: starting from the beginning.")
+    return 0, None, 0, 0, b""
+
+
+def _shape(source: Database) -> tuple[int, ...] | None:
+    """That of the first record that can be read."""
+    for _, record in source.items():
+        try:
+            return _image(record).shape
+        except CaffeError:
+            continue
+    return None
+
+
+@dataclass
+class _Chunk:
+    """Some records, where a cursor is behind them, and the shape that their images must have."""
+
+    records: list[tuple[bytes, bytes]]
+    place: bytes
+    shape: tuple[int, ...]
+
+
+@dataclass
+class _Part:
+    """The sum of a chunk, of how many images, and what could not be added."""
+
+    total: Sum
+    count: int = 0
+    errors: list[tuple[bytes, CaffeError]] = field(default_factory=list)
+
+
+def _sum(chunk: _Chunk) -> _Part:
+    part = _Part(np.zeros(chunk.shape, np.float64))
+    for key, record in chunk.records:
+        try:
+            image = _image(record)
+            if image.shape != chunk.shape:
+                raise DataError(
+                    f"it must have the shape {list(chunk.shape)} of the first; got {list(image.shape)}",
+                    fix="Resize with caffe convert_imageset --resize_width --resize_height",
+                )
+            part.total += image
+            part.count += 1
+        except CaffeError as error:
+            part.errors.append((key, error))
+    return part
+
+
+def _image(record: bytes) -> npt.NDArray[Any]:
+    """Channels × height × width."""
+    datum = parse(record)
+    return planes(decode(datum.data)) if datum.encoded else datum.pixels()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from caffe import logs
 from caffe.cli.gflags import GflagsCommand, run
 from caffe.cli.progress import track
-from caffe.data.conversion import entry_key, image_datum, in_order
+from caffe.data.conversion import entry_key, image_datum, in_order, place_of
 from caffe.data.image_files import Entry, read_list
 from caffe.data.sources.database import BACKENDS, create
 from caffe.errors import CaffeError, DataError, InputError, MissingFileError
@@ -101,7 +101,7 @@ def _convert(entries: list[Entry], root: str, flags: dict[str, Any], writer: Any
             encoding=encoding,
         )
 
-    start = writer.count() if flags["resume"] and not flags["skip_damaged"] else 0
+    start = place_of(writer.last_key()) + 1 if flags["resume"] else 0
     skipped, size = 0, None
     todo = entries[start:]
     done = in_order(read, todo, flags["threads"] or os.cpu_count() or 1)

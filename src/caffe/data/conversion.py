@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -76,7 +76,7 @@ def _same(extension: str) -> str:
 
 
 def in_order(
-    work: Callable[[T], R], items: list[T], threads: int, ahead: int = 64
+    work: Callable[[T], R], items: Iterable[T], threads: int, ahead: int = 64
 ) -> Iterator[tuple[T, R | CaffeError]]:
     """``work`` done in threads, results in the items' order, at most ``ahead`` at a time; errors as
     results.
@@ -105,3 +105,8 @@ def in_order(
 def entry_key(number: int, entry: Entry) -> bytes:
     """A record's key: the place in the list and the file's name."""
     return f"{number:08d}_{entry.name}".encode("utf-8", "surrogateescape")
+
+
+def place_of(key: bytes) -> int:
+    """The place in the list that :func:`entry_key` wrote; -1 for an empty key."""
+    return int(key.split(b"_", 1)[0]) if key else -1

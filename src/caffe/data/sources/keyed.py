@@ -60,6 +60,9 @@ class Writer(Protocol):
     def count(self) -> int:
         """How many records there are."""
 
+    def last_key(self) -> bytes:
+        """The largest key so far; empty where there is none."""
+
     def close(self) -> None:
         """Commit and close."""
 

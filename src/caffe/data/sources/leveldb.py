@@ -215,6 +215,11 @@ class LevelWriter:
     def count(self) -> int:
         return self._count + self._pending
 
+    def last_key(self) -> bytes:
+        self.commit()
+        with self._db.iterator(include_value=False, reverse=True) as keys:
+            return next(keys, b"")
+
     def close(self) -> None:
         try:
             self.commit()

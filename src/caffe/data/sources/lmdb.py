@@ -218,6 +218,11 @@ class LmdbWriter:
     def count(self) -> int:
         return int(self._env.stat()["entries"]) + len(self._pending)
 
+    def last_key(self) -> bytes:
+        self.commit()
+        with self._env.begin() as transaction, transaction.cursor() as cursor:
+            return bytes(cursor.key()) if cursor.last() else b""
+
     def close(self) -> None:
         if self._closed:
             return
