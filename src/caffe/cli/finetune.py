@@ -6,11 +6,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from caffe.cli import _images, gflags, paths
+
+if TYPE_CHECKING:
+    from caffe.finetuning.run import Settings
 
 
 @click.command("finetune", cls=gflags.GflagsCommand)
@@ -50,7 +53,7 @@ def command(folder: str, **given: Any) -> int:
     """Train a net on FOLDER's images, a folder a class, and write a model folder with a report.
 
     In the folder's place may stand a list (file and label a line) or a CSV (file and label, or a 0 or 1 for each
-    class).
+    class). Folders with PASCAL VOC's Annotations, or a COCO file, train a detector (an SSD).
 
     The last layer of the model is learned anew for these classes, the others start from --weights. Everything that
     training reads is written as plain prototxts and lists, and the plain command is printed.
@@ -66,7 +69,7 @@ def command(folder: str, **given: Any) -> int:
             raise click.BadParameter(f"must be at least {least}; got {given[flag]}", param_hint=f"--{flag}")
     from caffe.cli import devices, train
     from caffe.cli.progress import bar
-    from caffe.finetuning import images, run
+    from caffe.finetuning import annotated, images, run
 
     devices.use(given["gpu"])
     place = Path(folder).expanduser().resolve()
@@ -95,6 +98,8 @@ def command(folder: str, **given: Any) -> int:
         given["gpu"],
         tuple(f"--{flag}={given[flag]:g}" for flag in ("ema", "mixup", "cutmix") if given[flag]),
     )
+    if annotated.is_annotated(folder):
+        return _detector(settings, given["dry_run"])
     with bar("looking at images", images.find(folder, given["labels"], given["root"]).count) as shown:
         plan = run.prepare(settings, shown.advance)
     click.echo(
@@ -110,6 +115,31 @@ def command(folder: str, **given: Any) -> int:
         f"Accuracy on {len(plan.test)} test images: {scores.accuracy:.1%}. Report: {settings.out}/report.html"
     )
     click.echo(f"Use it: {shlex.join(['caffe', 'predict', str(settings.out), 'photo.jpg'])}")
+    return 0
+
+
+def _detector(settings: Settings, dry_run: bool) -> int:
+    """Train an SSD on a folder with annotated boxes."""
+    from caffe.cli import train
+    from caffe.cli.progress import bar
+    from caffe.finetuning import annotated, detection
+
+    found = annotated.find(settings.folder)
+    with bar("writing databases", len(found.scenes)) as shown:
+        plan = detection.prepare(settings, found, shown.advance)
+    click.echo(
+        f"{len(found.scenes)} images with boxes of {len(found.classes)} classes: {len(plan.train)} to learn from, "
+        f"{len(plan.test)} to test on. Files are in {settings.out}; by hand:"
+    )
+    click.echo("\n".join(f"  {line}" for line in plan.commands))
+    if dry_run:
+        return int(train.command.main([*plan.arguments, "--dry_run"], standalone_mode=False))
+    train.command.main(plan.arguments, prog_name="caffe train", standalone_mode=False)
+    precision = detection.finish(plan)
+    click.echo(
+        f"Mean average precision on {len(plan.test)} test images: {precision:.3f}. Report: {settings.out}/report.html"
+    )
+    click.echo(f"Use it: {shlex.join(['caffe', 'detect', str(settings.out), 'photo.jpg'])}")
     return 0
 
 

@@ -65,16 +65,31 @@ def command(
         net.copy_from(path)
     net.set_inference()
     logs.info(f"Running for {iterations} iterations.")
+    judges = {
+        name for step in net.steps if step.layer.type == "DetectionEvaluate" for name in step.top_names
+    } & set(net.outputs)
+    if judges:
+        from caffe.solvers.detection_eval import Judgements
+
+        judged = {name: Judgements() for name in judges}
     totals: dict[str, list[float]] = {}
     loss = 0.0
     for i in track(range(iterations), "testing", iterations):
         loss += float(net.forward_loss())
         for name in net.outputs:
+            if name in judges:
+                judged[name].add(net.blobs[name].data)
+                continue
             values = net.blobs[name].tensor.flatten().tolist()
             for value in values:
                 logs.info(f"Batch {i}, {name} = {value:g}")
             totals[name] = [a + b for a, b in zip(totals.get(name, [0.0] * len(values)), values)]
     logs.info(f"Loss: {loss / iterations:g}")
+    for name in sorted(judges):
+        precisions = {label: found or 0.0 for label, found in judged[name].precisions("MaxIntegral").items()}
+        for label, precision in precisions.items():
+            logs.info(f"class{label}: {precision:g}")
+        logs.info(f"{name} = {sum(precisions.values()) / max(len(precisions), 1):g}")
     for name, sums in totals.items():
         weight = net.blob_loss_weights[name]
         for total in sums:

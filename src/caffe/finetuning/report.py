@@ -24,10 +24,12 @@ table { border-collapse: collapse; margin: 1em 0 } td, th { padding: 3px 10px; t
 th:first-child, td:first-child { text-align: left } tr + tr { border-top: 1px solid var(--line) }
 .confusion td { min-width: 2.2em; text-align: center } img.curves { max-width: 100%; background: #fff }
 .wrong { display: flex; flex-wrap: wrap; gap: 14px } figure { margin: 0; width: 150px } figcaption { font-size: 13px }
+.found figure { width: 300px }
 pre { padding: .7em 1em; background: #8882; overflow-x: auto } .scroll { overflow-x: auto }
 """
-_THUMBNAIL = 150
+_THUMBNAIL, _PICTURE = 150, 300
 _MOST_IN_TABLE = 40
+_GOOD = {"color": "#2f855a", "marker": "o", "markersize": 4}
 
 
 def curves(metrics: Path, dark: bool = False) -> bytes | None:
@@ -44,12 +46,8 @@ def curves(metrics: Path, dark: bool = False) -> bytes | None:
     for rows, name, ax, style in (
         (log.train, "loss", left, {"label": "training loss", "color": "#2b6cb0", "linewidth": 1.4}),
         (log.test, "loss", left, {"label": "test loss", "color": "#c05621", "marker": "o", "markersize": 4}),
-        (
-            log.test,
-            "accuracy",
-            right,
-            {"label": "test accuracy", "color": "#2f855a", "marker": "o", "markersize": 4},
-        ),
+        (log.test, "accuracy", right, {"label": "test accuracy", **_GOOD}),
+        (log.test, "detection_eval", right, {"label": "mean average precision", **_GOOD}),
     ):
         points = [(row["NumIters"], row[name]) for row in rows if name in row]
         if points:
@@ -80,13 +78,7 @@ def write(
     commands: list[str],
 ) -> None:
     """Write the page, and ``report.png`` with the curves beside it. Raises FileAccessError."""
-    parts = [f"<h1>{html.escape(path.parent.name)}</h1>"]
-    parts.append(_table([[name, str(value)] for name, value in facts.items()]))
-    picture = curves(metrics)
-    if picture is not None:
-        with atomic.replacing(path.with_suffix(".png")) as file:
-            file.write_bytes(picture)
-        parts.append(f'<img class="curves" alt="Loss and accuracy" src="{_data(picture, "png")}">')
+    parts = _head(path, facts, metrics)
     parts.append("<h2>Classes</h2>")
     rows = [["class", "precision", "recall", "test images"]]
     order = sorted(zip(labels, scores.by_class()), key=lambda item: (_last_if_nan(item[1][1]), item[0]))
@@ -98,6 +90,22 @@ def write(
     if isinstance(scores, Scores) and len(labels) <= _MOST_IN_TABLE:
         parts.append("<h2>What was taken for what</h2>" + _confusion(scores, labels))
     parts.append("<h2>The most wrong</h2>" + _most_wrong(scores.most_wrong(), labels, root))
+    _finish(path, parts, commands)
+
+
+def _head(path: Path, facts: dict[str, Any], metrics: Path) -> list[str]:
+    """Title, facts and curves; these also in a PNG beside the page."""
+    parts = [f"<h1>{html.escape(path.parent.name)}</h1>"]
+    parts.append(_table([[name, str(value)] for name, value in facts.items()]))
+    picture = curves(metrics)
+    if picture is not None:
+        with atomic.replacing(path.with_suffix(".png")) as file:
+            file.write_bytes(picture)
+        parts.append(f'<img class="curves" alt="Loss and accuracy" src="{_data(picture, "png")}">')
+    return parts
+
+
+def _finish(path: Path, parts: list[str], commands: list[str]) -> None:
     parts.append("<h2>The same by hand</h2><pre>" + html.escape("\n".join(commands)) + "</pre>")
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(path.parent.name)}</title>'
@@ -105,6 +113,31 @@ def write(
     page += f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>"
     with atomic.replacing(path) as file:
         file.write_text(page, encoding="utf-8", errors="replace")
+
+
+def write_detection(
+    path: Path,
+    precisions: list[tuple[str, float, int]],
+    pictures: list[tuple[str, Any]],
+    metrics: Path,
+    facts: dict[str, Any],
+    commands: list[str],
+) -> None:
+    """Write a detector's page: curves, each class's average precision and number of things, photos with boxes."""
+    rows = [["class", "average precision", "things in test images"]]
+    worst_first = sorted(precisions, key=lambda one: (one[1], one[0]))
+    rows += [
+        [name, f"{precision:.3f}", str(count)] for name, precision, count in worst_first[:_MOST_IN_TABLE]
+    ]
+    parts = [
+        *_head(path, facts, metrics),
+        "<h2>Classes</h2>",
+        _table(rows, head=True),
+        "<h2>What it finds</h2>",
+    ]
+    figures = [_figure(photo, name, name, _PICTURE) for name, photo in pictures]
+    parts.append(f'<div class="wrong found">{"".join(figures)}</div>')
+    _finish(path, parts, commands)
 
 
 def _last_if_nan(value: float) -> float:
@@ -148,12 +181,15 @@ def _most_wrong(wrong: list[Wrong], labels: list[str], root: Path) -> str:
     figures = []
     for one in wrong:
         photo = read_image(str(root / one.image))
-        factor = _THUMBNAIL / max(photo.shape[:2])
-        size = max(round(photo.shape[1] * factor), 1), max(round(photo.shape[0] * factor), 1)
-        done, coded = cv2.imencode(".jpg", cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
-        source = _data(coded.tobytes(), "jpeg") if done else ""
-        figures.append(
-            f'<figure><img alt="{html.escape(one.image)}" src="{source}"><figcaption>'
-            f"{html.escape(one.said(labels))}<br>{html.escape(one.image)}</figcaption></figure>"
-        )
+        figures.append(_figure(photo, one.image, f"{one.said(labels)}\n{one.image}", _THUMBNAIL))
     return f'<div class="wrong">{"".join(figures)}</div>'
+
+
+def _figure(photo: Any, name: str, said: str, side: int) -> str:
+    """A photo (height × width × 3, blue first) whose longer side is ``side``, with words below, a line each."""
+    factor = side / max(photo.shape[:2])
+    size = max(round(photo.shape[1] * factor), 1), max(round(photo.shape[0] * factor), 1)
+    done, coded = cv2.imencode(".jpg", cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
+    source = _data(coded.tobytes(), "jpeg") if done else ""
+    lines = "<br>".join(html.escape(line) for line in said.split("\n"))
+    return f'<figure><img alt="{html.escape(name)}" src="{source}"><figcaption>{lines}</figcaption></figure>'

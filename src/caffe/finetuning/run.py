@@ -58,6 +58,23 @@ class Settings:
     more: tuple[str, ...] = ()
     """Further flags of ``caffe train``."""
 
+    def train_arguments(self, judged_by: str, patience: int) -> list[str]:
+        """The arguments of the ``caffe train`` that trains by what was written, the best by a test output kept."""
+        found = [
+            f"--solver={self.out / 'solver.prototxt'}",
+            f"--best={judged_by}",
+            f"--early_stop={judged_by}",
+        ]
+        found += [f"--patience={patience}", f"--keep={_KEPT}"]
+        found += [f"--weights={self.weights}"] if self.weights else []
+        found += [f"--gpu={self.gpu}"] if self.gpu else []
+        return [*found, *self.more]
+
+
+def commands(arguments: list[str], name: str = "train") -> list[str]:
+    """A command of caffe as it is typed."""
+    return [shlex.join(["caffe", name, *arguments])]
+
 
 @dataclass
 class Plan:
@@ -73,7 +90,7 @@ class Plan:
     @property
     def commands(self) -> list[str]:
         """As they are typed."""
-        return [shlex.join(["caffe", "train", *self.arguments])]
+        return commands(self.arguments)
 
 
 def new_folder(wanted: Path) -> Path:
@@ -148,13 +165,9 @@ def prepare(settings: Settings, progress: Callable[[], None] = lambda: None) -> 
     prototxt.write(out / "solver.prototxt", solver)
     p = layers[1].image_data_param
     preparation = Preparation(mean, scale, resize=(p.new_height, p.new_width), smooth=False)
-    judged_by = "loss" if several else "accuracy"
-    patience = settings.patience or (5 if settings.weights else 10)
-    arguments = [f"--solver={out / 'solver.prototxt'}", f"--best={judged_by}", f"--early_stop={judged_by}"]
-    arguments += [f"--patience={patience}", f"--keep={_KEPT}"]
-    arguments += [f"--weights={settings.weights}"] if settings.weights else []
-    arguments += [f"--gpu={settings.gpu}"] if settings.gpu else []
-    arguments += settings.more
+    arguments = settings.train_arguments(
+        "loss" if several else "accuracy", settings.patience or (5 if settings.weights else 10)
+    )
     return Plan(settings, found, train, test, preparation, arguments)
 
 
@@ -190,7 +203,7 @@ def finish(plan: Plan) -> Scores | MarkScores:
         plan.images.root,
         Path(f"{out / 'snapshots' / 'net'}_metrics.jsonl"),
         facts,
-        [*plan.commands, shlex.join(["caffe", "predict", str(out), "photo.jpg"])],
+        [*plan.commands, *commands([str(out), "photo.jpg"], "predict")],
     )
     return scores
 

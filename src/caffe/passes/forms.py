@@ -120,7 +120,7 @@ def train_form(
         copy = found.layer.add()
         copy.CopyFrom(layer)
         del copy.blobs[:]
-        _with_fillers(copy)
+        with_fillers(copy)
     if several:
         found.layer.add(name="loss", type="SigmoidCrossEntropyLoss", bottom=[scores, "label"], top=["loss"])
         return found
@@ -179,7 +179,8 @@ def _shape_of(source: Layer, file: str | None) -> list[int]:
     return [1, 1 if gray or len(source.transform_param.mean_value) == 1 else 3, height, width]
 
 
-def _with_fillers(layer: Layer) -> None:
+def with_fillers(layer: Layer) -> None:
+    """Give weights that no filler fills xavier's."""
     for name in ("convolution_param", "inner_product_param"):
         if layer.HasField(name) and layer.type in WEIGHTED:
             p = getattr(layer, name)
