@@ -207,6 +207,13 @@ def how_to_install(extra: str) -> str:
     )
 
 
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """``a, b, c``, of long lists the last names and how many there are, or ``none``."""
+    names = list(names)
+    some = ", ".join(names[-most:]) or "none"
+    return f"{len(names)}, at last {some}" if len(names) > most else some
+
+
 def close_names(name: str, known: Iterable[str], most: int = 4) -> str:
     """`` Did you mean 'a' or 'b'?`` for a name that is not among ``known``, or an empty string."""
     known = list(dict.fromkeys(known))

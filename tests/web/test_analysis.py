@@ -76,6 +76,11 @@ def test_a_mistake_is_marked_and_the_rest_shown():
     assert [error["layer"] for error in found["errors"]] == ["ip"]
 
 
+def test_a_blob_of_another_phase_is_told():
+    found = analysed(NET.replace('type: "Input"', 'type: "Input" include { phase: TRAIN }', 1))
+    assert "--phase" in by_name(found)["conv"]["error"]["fix"]
+
+
 def test_what_is_behind_a_mistake_has_no_shapes():
     layers = by_name(analysed(NET.replace("kernel_size: 3", "kernel_size: 50")))
     assert layers["conv"]["error"] and not layers["pool"]["error"]

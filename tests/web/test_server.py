@@ -66,6 +66,38 @@ def test_state_weights_activations_and_maps(files):
     assert asked.get("/api/0/activations/nothing").status_code == 400
 
 
+def test_a_photo_of_a_net_without_softmax_or_without_classes(files):
+    scores = NET.replace('type: "Softmax"', 'type: "ReLU"')
+    maps = "layer".join(NET.split("layer")[:3])
+    for text, probabilities, classes in ((NET, True, 5), (scores, False, 5), (maps, False, 0)):
+        (files / "net.prototxt").write_text(text)
+        asked = client([files / "net.prototxt", files / "net.caffemodel"], image=str(files / "photo.png"))
+        found = asked.get("/api/state").json()["documents"][0]["photo"]
+        assert (found["probabilities"], found["classes"]) == (probabilities, classes)
+        assert len(found["top"]) == classes and asked.get("/api/0/activations/conv").status_code == 200
+    assert asked.get("/api/0/map/gradient/0").status_code == 400
+
+
+def test_documents_of_one_name_are_told_apart(files):
+    other = files / "other"
+    other.mkdir()
+    for name in ("net.prototxt", "net.caffemodel"):
+        (other / name).write_bytes((files / name).read_bytes())
+    (files / "early.caffemodel").write_bytes((files / "net.caffemodel").read_bytes())
+    net = files / "net.prototxt"
+
+    def titles(*paths):
+        return [d.title for d in documents.collect([str(p) for p in paths], documents.Options())]
+
+    assert titles(net, other / "net.prototxt") == [f"{files.name}/net.prototxt", "other/net.prototxt"]
+    assert titles(net, files / "net.caffemodel", net, files / "early.caffemodel") == [
+        "net.prototxt + net.caffemodel",
+        "net.prototxt + early.caffemodel",
+    ]
+    assert titles(net, net) == ["net.prototxt (1)", "net.prototxt (2)"]
+    assert titles(net, files / "early.caffemodel") == ["net.prototxt"]
+
+
 def test_gradient_map_is_the_gradient_of_the_score(files):
     document = documents.collect(
         [str(files / "net.prototxt"), str(files / "net.caffemodel")],
@@ -115,6 +147,7 @@ def test_what_is_refused(files):
     policy = asked.get("/").headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "access-control-allow-origin" not in asked.get("/").headers
+    assert asked.get("/static/style.css").headers["cache-control"] == "no-cache"
 
 
 def test_other_addresses_need_the_token(files):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,8 +66,19 @@ def command(files: tuple[str, ...], **flags: Any) -> int:
     site = server.Site(lambda: _documents(files, flags), lambda documents: _comparison(documents, flags))
     click.echo(f"Serving {', '.join(Path(f).name for f in files)} on {where} (Ctrl+C ends it)")
     app = server.application(site, host, token, Path(files[0]).name)
-    hosting.run(app, listening, where if flags["opens"] else "")
+    hosting.run(app, listening, where if flags["opens"] else "", lambda: _prepare_early(site))
     return 0
+
+
+def _prepare_early(site: Any) -> None:
+    """Read the files while the browser starts."""
+    from caffe.errors import CaffeError
+
+    def read() -> None:
+        with contextlib.suppress(CaffeError):  # the page asks again, and shows it
+            site.state()
+
+    threading.Thread(target=read, daemon=True).start()
 
 
 def _check_exist(*paths: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from caffe import logs
 from caffe.blob import Blob
-from caffe.errors import LayerError, NetError, close_names
+from caffe.errors import LayerError, NetError, close_names, listed
 from caffe.layer import bounds, describe
 from caffe.layer_factory import create_layer, is_of_user
 from caffe.limits import guarding
@@ -120,7 +120,7 @@ class Wiring:
             raise NetError(
                 f"No layer before this one produces the blob '{name}'",
                 field="bottom",
-                fix=close_names(name, self.blobs) or f"Blobs so far: {', '.join(self.blobs) or 'none'}",
+                fix=close_names(name, self.blobs) or f"Blobs so far: {listed(self.blobs)}",
             )
         self._unused.pop(name, None)
         return self.blobs[name]

@@ -17,7 +17,7 @@ from google.protobuf import text_format
 from caffe import fillers
 from caffe.blob import Blob
 from caffe.display import multiply_adds
-from caffe.errors import CaffeError, LayerError, NetError, close_names
+from caffe.errors import CaffeError, LayerError, NetError, close_names, listed
 from caffe.formats.prototxt import NetFile
 from caffe.layer import Layer, bounds, describe
 from caffe.layer_factory import create_layer, layer_class
@@ -55,13 +55,14 @@ def analyse(
     Raises what upgrading raises, all CaffeError: only what cannot be shown at all.
     """
     upgrade_net(net)
-    every = len(net.param.layer)
+    every = {top: layer.name for layer in net.param.layer for top in layer.top}
+    count = len(net.param.layer)
     net.param.state.phase = phase  # type: ignore[assignment]
     net.param.state.level = level
     del net.param.state.stage[:]
     net.param.state.stage.extend(stages)
     filter_net(net)
-    walk = _Walk(net, phase, python, look)
+    walk = _Walk(net, phase, python, look, every)
     with fillers.deferred():
         layers = [walk.layer(i, param) for i, param in enumerate(net.param.layer)]
     units, groups = _folded(net.param.layer)
@@ -72,7 +73,7 @@ def analyse(
         "kind": "net",
         "name": net.param.name,
         "phase": "TRAIN" if phase == caffe_pb2.TRAIN else "TEST",
-        "left_out": every - len(net.param.layer),
+        "left_out": count - len(net.param.layer),
         "layers": layers,
         "units": [{"layers": u.layers, "bottoms": sorted(set(u.bottoms))} for u in units],
         "groups": [
@@ -109,11 +110,12 @@ def error_json(error: CaffeError) -> Json:
 class _Walk:
     """The blobs on the way through a net."""
 
-    def __init__(self, net: NetFile, phase: int, python: bool, look: bool) -> None:
+    def __init__(self, net: NetFile, phase: int, python: bool, look: bool, left_out: dict[str, str]) -> None:
         self.net = net
         self.phase = phase
         self.python = python
         self.look = look
+        self.left_out = left_out  # a blob → the layer that makes it in whatever phase
         self.inputs: list[str] = []
         self.unread: dict[str, None] = {}
         self.blobs: dict[str, Blob | None] = {}  # None where the shape is not known
@@ -163,13 +165,22 @@ class _Walk:
                 raise NetError(
                     f"No layer before this one produces the blob '{name}'",
                     field="bottom",
-                    fix=close_names(name, self.blobs) or f"Blobs so far: {', '.join(self.blobs) or 'none'}",
+                    fix=self._where(name),
                 )
         for i, name in enumerate(param.top):
             if name in self.blobs and not (i < len(param.bottom) and param.bottom[i] == name):
                 raise NetError(
                     f"The blob '{name}' is produced twice", field="top", fix="Rename one of the tops"
                 )
+
+    def _where(self, name: str) -> str:
+        """What to do about a bottom that no layer has made."""
+        if name in self.left_out:
+            return (
+                f"The layer '{self.left_out[name]}' makes it, which this phase, level or stage leaves out:"
+                " see --phase, --level, --stage"
+            )
+        return close_names(name, self.blobs) or f"Blobs so far: {listed(self.blobs)}"
 
     def _shapes(self, param: caffe_pb2.LayerParameter, found: Json) -> None:
         if param.type in data_shapes.DATA:

@@ -197,6 +197,7 @@ def collect(paths: Sequence[str], options: Options, weights: str = "") -> list[D
     Raises MissingFileError, ParseError, and what reading raises.
     """
     found: list[Document] = []
+    places: list[Path] = []
     for given in paths:
         path = Path(given)
         if not path.exists():
@@ -211,6 +212,7 @@ def collect(paths: Sequence[str], options: Options, weights: str = "") -> list[D
             if model_folder.is_model_folder(path)
             else [_document(path, options)]
         )
+        places += [path.resolve()] * (len(found) - len(places))
     if weights:
         nets = [d for d in found if isinstance(d, NetDocument)]
         if not nets:
@@ -219,7 +221,24 @@ def collect(paths: Sequence[str], options: Options, weights: str = "") -> list[D
         _ = nets[0].weights
     if options.image and not any(isinstance(d, NetDocument) and d.weights_file for d in found):
         raise InputError("An image needs a net with its weights", fix="Give the .caffemodel behind the net")
+    _tell_apart(found, places)
     return found
+
+
+def _tell_apart(documents: Sequence[Document], places: Sequence[Path]) -> None:
+    """Give documents of one title the name of their folder too, or of their weights."""
+    titles = [d.title for d in documents]
+    weights = [Path(getattr(d, "weights_file", "") or place) for d, place in zip(documents, places)]
+    ways = (
+        [f"{place.parent.name}/{title}" for place, title in zip(places, titles)],
+        [f"{title} + {file.name}" for title, file in zip(titles, weights)],
+        [f"{title} + {file.parent.name}/{file.name}" for title, file in zip(titles, weights)],
+        [f"{title} ({i + 1})" for i, title in enumerate(titles)],
+    )
+    for i, document in enumerate(documents):
+        same = [k for k, title in enumerate(titles) if title == titles[i]]
+        if len(same) > 1:
+            document.title = next(way[i] for way in ways if len({way[k] for k in same}) == len(same))
 
 
 def _of_model_folder(path: Path, options: Options) -> list[Document]:

@@ -81,6 +81,8 @@ class Guard:
         async def wrapped(message: Any) -> None:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", []))
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-cache"))  # another version may serve here next
                 headers += [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
                 if self.token and f"token={self.token}".encode() in scope.get("query_string", b""):
                     cookie = f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"

@@ -13,6 +13,7 @@ from caffe import io
 from caffe.classifier import ImageNet
 from caffe.errors import InputError
 from caffe.net import build
+from caffe.predict import kinds
 from caffe.resize import resize_image
 from caffe.web import values
 
@@ -35,6 +36,9 @@ class Photo:
         net.reshape()
         self.input = net.transformer.preprocess(self.name, image)
         self.run(self.input)
+        answer = kinds.answer_of(net)
+        self.probabilities = answer.probabilities
+        self.output = answer.outputs[0] if answer.kind is kinds.Kind.CLASSES else None
         self.scores = self._scores()
 
     @staticmethod
@@ -54,19 +58,23 @@ class Photo:
         self.net.forward(**values)
 
     def _scores(self) -> Array:
-        found: Array = self.net.blobs[self.net.outputs[0]].data[0].astype(np.float64).ravel()
+        """Of the classes; none where the net gives boxes, pixels or a pose."""
+        if self.output is None:
+            return np.zeros(0)
+        found: Array = self.net.blobs[self.output].data[0].astype(np.float64).ravel()
         return found
 
     def label(self, index: int) -> str:
         return self.labels[index] if len(self.labels) == self.scores.size else f"class {index}"
 
     def summary(self, top: int = 5) -> Json:
-        """The photo and its most likely classes."""
+        """The photo and its most likely classes, if it has any."""
         best = np.argsort(-self.scores, kind="stable")[:top]
         return {
             "picture": jpeg(self.image),
-            "output": self.net.outputs[0],
+            "output": self.output,
             "classes": int(self.scores.size),
+            "probabilities": self.probabilities,
             "top": [
                 {"index": int(i), "label": self.label(i), "score": float(f"{self.scores[i]:.6g}")}
                 for i in best

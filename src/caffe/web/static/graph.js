@@ -16,6 +16,7 @@ const FAMILIES = [
   ["boxes", /Prior|Detection|Proposal|ROI|Region|Yolo|MultiBox|Anchor/i],
 ];
 const ZOOM = [0.03, 3];
+const READABLE = 0.75; // the scale at which a box's words can be read
 const MARGIN = 24;
 
 export const family = (type) => FAMILIES.find(([, pattern]) => pattern.test(type))?.[0] ?? "other";
@@ -77,14 +78,28 @@ export function pieces(ids, edges) {
   return found;
 }
 
+const FONT = 'system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif'; // as in the style sheet
+const TITLE = `600 12.5px ${FONT}`, SMALL = `11px ${FONT}`;
+const pen = document.createElement("canvas").getContext("2d");
+
+function wide(text, font) {
+  pen.font = font;
+  return pen.measureText(text).width;
+}
+
 function measure(node) {
   const lines = [node.title, node.subtitle, node.extra, node.shape ? shape(node.shape) : ""];
-  const longest = Math.max(node.title.length * 7.4, ...lines.slice(1).map((line) => line.length * 6.3));
-  node.width = Math.min(300, Math.max(96, Math.ceil(longest) + 26));
+  const longest = Math.max(wide(node.title, TITLE), ...lines.slice(1).map((line) => wide(line, SMALL)));
+  node.width = Math.min(300, Math.max(96, Math.ceil(longest) + (node.isGroup ? 40 : 26)));
   node.height = 18 + 16 * lines.filter(Boolean).length;
 }
 
-const fitted = (text, width, each) => (text.length * each > width ? text.slice(0, Math.floor(width / each) - 1) + "…" : text);
+function fitted(text, width, font) {
+  if (wide(text, font) <= width) return text;
+  let kept = text.length;
+  while (kept > 1 && wide(text.slice(0, kept) + "…", font) > width) kept--;
+  return text.slice(0, kept) + "…";
+}
 
 export class GraphView {
   constructor(net, onselect) {
@@ -92,7 +107,7 @@ export class GraphView {
     this.colour = "type";
     this.view = { x: 0, y: 0, k: 1 };
     this.svg = s("svg", { class: "graph", role: "group", "aria-label": T.graph, tabindex: "0", onkeydown: (e) => this.key(e) },
-      s("defs", {}, s("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" },
+      s("defs", {}, s("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" },
         s("path", { d: "M0,0 L8,4 L0,8 z", class: "arrow" }))));
     this.canvas = s("g");
     this.svg.append(this.canvas);
@@ -145,8 +160,8 @@ export class GraphView {
   box(node, most) {
     const heat = this.colour === "type" ? null : Math.sqrt(node[this.colour] / most[this.colour]);
     const style = heat === null ? null : `--heat:${Math.round(heat * 100)}%`;
-    const lines = [["title", fitted(node.title, node.width - 16, 7.2)], ["sub", fitted(node.subtitle, node.width - 12, 6.1)],
-      ["sub extra", fitted(node.extra, node.width - 12, 6.1)], ["dims", node.shape ? shape(node.shape) : ""]].filter(([, text]) => text);
+    const lines = [["title", fitted(node.title, node.width - 16, TITLE)], ["sub", fitted(node.subtitle, node.width - 12, SMALL)],
+      ["sub extra", fitted(node.extra, node.width - 12, SMALL)], ["dims", node.shape ? shape(node.shape) : ""]].filter(([, text]) => text);
     const label = `${node.title}, ${node.subtitle}` + (node.shape ? ", " + shape(node.shape) : "") + (node.error ? `, ${T.problem}: ${node.error.message}` : "");
     const kind = node.isGroup ? "group" : "f-" + family(node.main.type);
     return s("g", {
@@ -184,8 +199,10 @@ export class GraphView {
     const { clientWidth: w, clientHeight: tall } = this.svg;
     if (!w) return;
     const whole = Math.min(w / this.size.width, tall / this.size.height);
-    const k = Math.min(1, Math.max(whole, Math.min(0.75, w / this.size.width))); // long nets begin readable, at their top
-    this.view = { k, x: (w - this.size.width * k) / 2, y: this.size.height * k < tall ? (tall - this.size.height * k) / 2 : 0 };
+    const k = Math.min(1, Math.max(whole, READABLE)); // long and wide nets begin at their top, in the middle of their trunk
+    const [first] = this.seen.nodes.values();
+    const aside = Math.min(0, Math.max(w - this.size.width * k, w / 2 - first.x * k));
+    this.view = { k, x: this.size.width * k < w ? (w - this.size.width * k) / 2 : aside, y: this.size.height * k < tall ? (tall - this.size.height * k) / 2 : 0 };
     this.moved();
   }
 

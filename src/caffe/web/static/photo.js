@@ -11,6 +11,8 @@ export function bars(top) {
 }
 
 export function photo(found, source, live) {
+  const picture = h("figure", {}, h("img", { src: found.picture, alt: T.photo }));
+  if (!found.top.length) return h("div", { class: "photo" }, picture, h("div", {}, h("p", {}, T.no_classes)));
   const maps = h("div", { class: "maps" });
   const choice = h("select", { "aria-label": T.why }, found.top.map((item) => h("option", { value: item.index }, item.label)));
   const show = () => {
@@ -22,6 +24,6 @@ export function photo(found, source, live) {
   choice.addEventListener("change", show);
   show();
   return h("div", { class: "photo" },
-    h("figure", {}, h("img", { src: found.picture, alt: T.photo })),
-    h("div", {}, h("h2", {}, T.top_classes), bars(found.top), h("h2", {}, T.why, " ", choice), maps));
+    picture,
+    h("div", {}, h("h2", {}, T.top_classes), bars(found.top), !found.probabilities && h("p", { class: "quiet" }, T.no_probabilities), h("h2", {}, T.why, " ", choice), maps));
 }

@@ -91,5 +91,6 @@ export const T = {
   model: "Model",
   took: "answered in",
   no_probabilities: "The net has no softmax: these are scores, not probabilities.",
+  no_classes: "This net gives no classes: choose a layer in the graph to see its activations, or use caffe predict for boxes, masks and poses.",
   nothing_detected: "Nothing was found in this picture.",
 };
