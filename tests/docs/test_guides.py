@@ -25,7 +25,7 @@ from caffe.passes.forms import train_form
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ELSEWHERE = {
-    "cv2.dnn": "of a file that an export wrote; benchmarks/peers reads it so",
+    "cv2.dnn": "of a file that an export wrote",
     "openvino": "a package that is not asked for",
     "coremltools": "a package that is not asked for",
     "tritonclient": "a server must run; tests/serving speaks with it",

@@ -319,6 +319,23 @@ def test_jobs_of_digits_are_read(trained, tmp_path, capsys):
     assert not (tmp_path.parent / "deploy.prototxt").exists()
 
 
+def test_the_readme_of_the_model_zoo_names_the_weights(trained, tmp_path, capsys):
+    shutil.copy(trained / "deploy.prototxt", tmp_path)
+    for name in ("older_iter_90.caffemodel", "published.caffemodel"):
+        shutil.copy(trained / "weights.caffemodel", tmp_path / name)
+    (tmp_path / "readme.md").write_text(
+        "---\nname: A published net\ncaffemodel: published.caffemodel\ncaffemodel_url: http://host/x\n---\n\nText\n"
+    )
+    assert model_folder.read(tmp_path).weights.name == "published.caffemodel"
+    photo = str(trained.parents[1] / "colours" / "green" / "photo 1.png")
+    assert main.main(["predict", str(tmp_path), photo]) == 0
+    (tmp_path / "published.caffemodel").unlink()
+    with pytest.raises(MissingFileError, match=r"published.caffemodel.*caffe download_model_binary"):
+        model_folder.read(tmp_path)
+    (tmp_path / "readme.md").write_text("# A net without such lines\n\ncaffemodel: published.caffemodel\n")
+    assert model_folder.read(tmp_path).weights.name == "older_iter_90.caffemodel"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -153,8 +153,19 @@ def _described(folder: Path) -> ModelFolder:
 
 
 def _published(folder: Path) -> ModelFolder:
-    """A job of DIGITS, or a folder of the Model Zoo: of several snapshots the last counts."""
-    snapshots = sorted(folder.glob("*.caffemodel"), key=lambda path: (_iteration(path), path.name))
+    """A job of DIGITS, or a folder of the Model Zoo: the weights that its readme names, else of snapshots the last."""
+    named = _named_in_readme(folder / "readme.md")
+    if named and not (folder / named).is_file():
+        raise MissingFileError(
+            "The weights that its readme.md names are not here",
+            file=folder / named,
+            fix=f"caffe download_model_binary {folder}",
+        )
+    snapshots = (
+        [folder / named]
+        if named
+        else sorted(folder.glob("*.caffemodel"), key=lambda path: (_iteration(path), path.name))
+    )
     if not snapshots:
         raise MissingFileError(
             "holds no .caffemodel",
@@ -173,6 +184,16 @@ def _published(folder: Path) -> ModelFolder:
         found.mean = tuple(float(value) for value in image.reshape(-1, *image.shape[-2:]).mean(axis=(1, 2)))
         found.resize = (int(image.shape[-2]), int(image.shape[-1]))
     return found
+
+
+def _named_in_readme(readme: Path) -> str:
+    """The file that the first lines of the Model Zoo's readme, between ``---``, call ``caffemodel``; "" for none."""
+    if not readme.is_file():
+        return ""
+    text = files.read_bytes(readme, _LARGEST_DESCRIPTION, kind=DataError).decode("utf-8", "replace")
+    front = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
+    named = re.search(r"^caffemodel:[ \t]*(\S+)[ \t]*$", front[1], re.MULTILINE) if front else None
+    return Path(named[1]).name if named else ""
 
 
 def _iteration(path: Path) -> int:
