@@ -38,9 +38,9 @@ class ImageNet(Net):
     ) -> None:
         super().__init__(model_file, caffe_pb2.TEST, weights=pretrained_file)
         if not self.inputs or len(self.blobs[self.inputs[0]].shape) != 4:
-            found = {name: list(self.blobs[name].shape) for name in self.inputs}
+            shapes = {name: list(self.blobs[name].shape) for name in self.inputs}
             raise NetError(
-                f"The net must have an input of shape N×C×H×W; its inputs are {found or 'none'}",
+                f"The net must have an input of shape N×C×H×W; its inputs are {shapes or 'none'}",
                 file=self.file,
                 fix="Use the deploy prototxt, which has an Input layer in place of the data layers",
             )
@@ -104,8 +104,8 @@ class Classifier(ImageNet):
         images = [resize_image(image, self.image_dims.tolist()) for image in images]
         if oversample:
             crops = io.oversample(images, self.crop_dims.tolist())
-            found = self.scores(crops)
-            return np.asarray(found.reshape(len(images), 10, -1).mean(axis=1))
+            scores = self.scores(crops)
+            return np.asarray(scores.reshape(len(images), 10, -1).mean(axis=1))
         top, left = ((self.image_dims - self.crop_dims) // 2).tolist()
         height, width = self.crop_dims.tolist()
         return self.scores(image[top : top + height, left : left + width] for image in images)

@@ -157,13 +157,13 @@ def _as_net(net: Any) -> NetParameter:
         if to_proto is None:
             raise InputError(f"The net to draw must be a NetParameter, a NetSpec or a Net; got {type(net)}")
         net = to_proto()
-    found: NetParameter = net
-    if found.layers or found.input:
+    message: NetParameter = net
+    if message.layers or message.input:
         file = NetFile(caffe_pb2.NetParameter())
-        file.param.CopyFrom(found)
+        file.param.CopyFrom(message)
         upgrade_net(file)
-        found = file.param
-    return found
+        message = file.param
+    return message
 
 
 def get_pydot_graph(

@@ -218,7 +218,7 @@ def close_names(name: str, known: Iterable[str], most: int = 4) -> str:
     """`` Did you mean 'a' or 'b'?`` for a name that is not among ``known``, or an empty string."""
     known = list(dict.fromkeys(known))
     folded = {k.lower(): k for k in known}
-    found = [folded[m] for m in difflib.get_close_matches(name.lower(), folded, n=most, cutoff=0.6)]
-    if not found:
+    names = [folded[m] for m in difflib.get_close_matches(name.lower(), folded, n=most, cutoff=0.6)]
+    if not names:
         return ""
-    return "Did you mean " + " or ".join(f"'{f}'" for f in found) + "?"
+    return "Did you mean " + " or ".join(f"'{f}'" for f in names) + "?"

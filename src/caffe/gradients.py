@@ -16,9 +16,9 @@ def gradients(
     Most layers are one operation, whose node of the graph is simply called: the autograd engine would take ten
     times as long to get there.
     """
-    found = _of_one_node(outs[0].grad_fn, diffs[0], leaves) if len(outs) == 1 else None
-    if found is not None:
-        return found
+    result = _of_one_node(outs[0].grad_fn, diffs[0], leaves) if len(outs) == 1 else None
+    if result is not None:
+        return result
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     if not wanted:
         return [None] * len(leaves)
@@ -48,11 +48,11 @@ def _of_one_node(
         grads = node.apply(diff)
     if isinstance(grads, torch.Tensor):
         grads = (grads,)
-    found: list[torch.Tensor | None] = [None] * len(leaves)
+    result: list[torch.Tensor | None] = [None] * len(leaves)
     for place, grad in zip(places, grads):
         if place is not None and grad is not None:
             if grad.shape != leaves[place].shape:  # the operation repeated the leaf along some axes
                 grad = grad.sum_to_size(leaves[place].shape)
-            before = found[place]
-            found[place] = grad if before is None else before + grad
-    return found
+            before = result[place]
+            result[place] = grad if before is None else before + grad
+    return result

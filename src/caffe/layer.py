@@ -130,13 +130,13 @@ class Layer:
         ``end`` also allows the place after the last axis. Raises ShapeError when it is out of range.
         """
         most = len(shape) if end else len(shape) - 1
-        found = index + len(shape) if index < 0 else index
-        if not 0 <= found <= most:
+        counted = index + len(shape) if index < 0 else index
+        if not 0 <= counted <= most:
             raise self.shape_error(
                 f"must be in [{-len(shape)}, {most}] for a bottom of shape {list(shape)}; got {index}",
                 field=field,
             )
-        return found
+        return counted
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} '{self.name}'>"

@@ -28,11 +28,11 @@ _FOLDER = Path(__file__).parent / "layers"
 @lru_cache(maxsize=1)
 def _files() -> dict[str, str]:
     """Squashed type name → module name, for every layer file."""
-    found = {}
+    modules = {}
     for path in sorted(_FOLDER.glob("*/*.py")):
         if not path.stem.startswith("_"):
-            found[path.stem.replace("_", "")] = f"caffe.layers.{path.parent.name}.{path.stem}"
-    return found
+            modules[path.stem.replace("_", "")] = f"caffe.layers.{path.parent.name}.{path.stem}"
+    return modules
 
 
 def register_layer(name: str) -> Callable[[_L], _L]:
@@ -61,8 +61,8 @@ def _builtin(type_name: str) -> type[Layer] | None:
     module_name = _files().get(type_name.lower())
     if module_name is None or "_" in type_name:
         return None
-    found = getattr(importlib.import_module(module_name), type_name, None)
-    return found if isinstance(found, type) and issubclass(found, Layer) else None
+    kind = getattr(importlib.import_module(module_name), type_name, None)
+    return kind if isinstance(kind, type) and issubclass(kind, Layer) else None
 
 
 def layer_class(type_name: str) -> type[Layer]:
@@ -70,9 +70,9 @@ def layer_class(type_name: str) -> type[Layer]:
 
     Raises UnknownLayerError, naming close types and, where known, the fork that has it.
     """
-    found = _registered.get(type_name) or _builtin(type_name)
-    if found is not None:
-        return found
+    kind = _registered.get(type_name) or _builtin(type_name)
+    if kind is not None:
+        return kind
     fork = forks.ABSENT_TYPES.get(type_name)
     hint = close_names(type_name, layer_type_list())
     message = f"Unknown layer type '{type_name}'"

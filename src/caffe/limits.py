@@ -45,14 +45,14 @@ def shape(dims: Iterable[Any]) -> Shape:
     None is negative, there are at most 32, and the bytes of the values can be counted, even where one of the
     dimensions is 0.
     """
-    found = tuple(index(dim) for dim in dims)
-    if len(found) > MOST_AXES:
-        raise LimitError(f"must have at most {MOST_AXES} axes; got {len(found)}")
-    if any(dim < 0 for dim in found):
-        raise LimitError(f"must have a shape of sizes that are not negative; got {list(found)}")
-    if prod(dim for dim in found if dim) > LARGEST_COUNT:
-        raise LimitError(f"must have a shape whose values can be counted; got {list(found)}")
-    return found
+    checked = tuple(index(dim) for dim in dims)
+    if len(checked) > MOST_AXES:
+        raise LimitError(f"must have at most {MOST_AXES} axes; got {len(checked)}")
+    if any(dim < 0 for dim in checked):
+        raise LimitError(f"must have a shape of sizes that are not negative; got {list(checked)}")
+    if prod(dim for dim in checked if dim) > LARGEST_COUNT:
+        raise LimitError(f"must have a shape whose values can be counted; got {list(checked)}")
+    return checked
 
 
 class Budget:
@@ -183,18 +183,18 @@ def _bytes(text: str) -> int | None:
 @cache
 def installed_memory() -> int:
     """Bytes of memory of this machine, or of the container this process runs in."""
-    found = []
+    limits = []
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
             with open(file, encoding="utf-8") as source:
-                found.append(int(source.read()))
+                limits.append(int(source.read()))
         except (OSError, ValueError):
             continue
     try:
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):
-        found.append(_windows_memory())
-    return min(n for n in found if n > 0)
+        limits.append(_windows_memory())
+    return min(n for n in limits if n > 0)
 
 
 def _windows_memory() -> int:

@@ -266,13 +266,13 @@ class NetSpec:
 @lru_cache(maxsize=1)
 def param_name_dict() -> dict[str, str]:
     """From a parameter message's kind to its field in a layer: ``{'InnerProduct': 'inner_product', …}``."""
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for field in caffe_pb2.LayerParameter.DESCRIPTOR.fields:
         if field.message_type is not None and field.name.endswith("_param"):
-            found.setdefault(
+            fields.setdefault(
                 field.message_type.name.removesuffix("Parameter"), field.name.removesuffix("_param")
             )
-    return found
+    return fields
 
 
 def _own_message(type_name: str) -> str | None:

@@ -115,12 +115,12 @@ def _weights(positions: Array, size: int, order: int, inside: bool) -> list[tupl
                 (base + 1, t * (0.5 + t * (2 - 1.5 * t))),
                 (base + 2, t * t * (0.5 * t - 0.5)),
             ]
-    found = []
+    all_taps = []
     for index, weight in taps:
         if not inside:
             weight = np.where((index >= 0) & (index < size), weight, 0.0)
-        found.append((np.clip(index, 0, size - 1).astype(int), weight))
-    return found
+        all_taps.append((np.clip(index, 0, size - 1).astype(int), weight))
+    return all_taps
 
 
 def _apply(rows: list[tuple[Array, Array]], columns: list[tuple[Array, Array]], image: Array) -> Floats:

@@ -103,8 +103,8 @@ def _find_device() -> torch.device:
     _seed_torch()
     if _state.mode == CPU:
         return torch.device("cpu")
-    found = accelerators()
-    if not found:
+    devices = accelerators()
+    if not devices:
         if not _state.warned:
             _state.warned = True
             warnings.warn(
@@ -113,15 +113,15 @@ def _find_device() -> torch.device:
                 stacklevel=_users_level(),
             )
         return torch.device("cpu")
-    if _state.device_id >= len(found):
+    if _state.device_id >= len(devices):
         raise DeviceError(
-            f"Device {_state.device_id} must be one of the {len(found)} found: {', '.join(found)}",
-            fix=f"Use set_device(0) to set_device({len(found) - 1})",
+            f"Device {_state.device_id} must be one of the {len(devices)} found: {', '.join(devices)}",
+            fix=f"Use set_device(0) to set_device({len(devices) - 1})",
         )
     # Shapes seldom change from one forward to the next: it pays to try cuDNN's algorithms once.
     torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
     _round_products(_state.tf32)
-    return torch.device(found[_state.device_id])
+    return torch.device(devices[_state.device_id])
 
 
 def _users_level() -> int:

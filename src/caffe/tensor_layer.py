@@ -134,12 +134,12 @@ class TensorLayer(Layer):
         if key not in _inferred:
             with torch.no_grad():
                 metas = [torch.empty(s, device="meta") for s in (*shapes, *params)]
-                found = [tuple(top.shape) for top in as_tuple(self.compute(*metas))]
+                tops = [tuple(top.shape) for top in as_tuple(self.compute(*metas))]
             if key is None:
-                return found
+                return tops
             if len(_inferred) >= _MOST_INFERRED:
                 _inferred.clear()
-            _inferred[key] = found
+            _inferred[key] = tops
         return _inferred[key]
 
     @cached_property
@@ -153,16 +153,16 @@ class TensorLayer(Layer):
 
     def apart(self, phase: int, shapes: Sequence[Shape]) -> TensorLayer:
         """The layer for a phase, by itself, before its first forward; its parameters only have ``shapes``."""
-        found = copy.copy(self)
-        found.param = caffe_pb2.LayerParameter()
-        found.param.CopyFrom(self.param)
-        found.param.phase = phase  # type: ignore[assignment]
-        found.phase = phase
-        found.blobs = BlobVec()
+        layer = copy.copy(self)
+        layer.param = caffe_pb2.LayerParameter()
+        layer.param.CopyFrom(self.param)
+        layer.param.phase = phase  # type: ignore[assignment]
+        layer.phase = phase
+        layer.blobs = BlobVec()
         for shape in shapes:
-            found.blobs.add_blob(*shape)
-        found.carried, found._last, found._shapes = (), None, None
-        return found
+            layer.blobs.add_blob(*shape)
+        layer.carried, layer._last, layer._shapes = (), None, None
+        return layer
 
     # What the net calls
 
@@ -196,7 +196,7 @@ class TensorLayer(Layer):
             return
         self.check(*shapes)
         try:
-            found = self.infer(*shapes)
+            inferred = self.infer(*shapes)
         except CaffeError:
             raise
         except (RuntimeError, ValueError, IndexError) as error:
@@ -209,7 +209,7 @@ class TensorLayer(Layer):
                 )
                 + f": {error}"
             ) from error
-        for blob, shape in zip(top, found):
+        for blob, shape in zip(top, inferred):
             blob.reshape(*shape)
         self._shapes = shapes
 
@@ -339,11 +339,11 @@ class TensorLayer(Layer):
     ) -> tuple[Tensors, Sequence[torch.Tensor]]:
         """The tops and the new state (none where it stays), in the precision asked for (``caffe.set_amp``)."""
         if not (runtime.amp() and (self.is_loss or self.full_precision)):
-            found = self.compute(*inputs, *blobs, *carried)
+            computed = self.compute(*inputs, *blobs, *carried)
         else:
             with torch.autocast(runtime.device().type, enabled=False):
-                found = self.compute(*map(widened, inputs), *blobs, *carried)
-        return as_tuple(found), found.state if isinstance(found, Stateful) else ()
+                computed = self.compute(*map(widened, inputs), *blobs, *carried)
+        return as_tuple(computed), computed.state if isinstance(computed, Stateful) else ()
 
     def tops(self, inputs: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Tensors:
         """What ``evaluate`` gives, without the state."""

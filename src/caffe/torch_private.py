@@ -33,8 +33,8 @@ Window = tuple[Sequence[int], Sequence[int], Sequence[int], int]
 
 def packed_weight(weight: torch.Tensor, window: Window, shape: Sequence[int] | None) -> torch.Tensor:
     """A convolution's weights in the order that oneDNN wants for inputs of a shape."""
-    found: torch.Tensor = torch.ops.mkldnn._reorder_convolution_weight(weight, *window, shape)
-    return found
+    packed: torch.Tensor = torch.ops.mkldnn._reorder_convolution_weight(weight, *window, shape)
+    return packed
 
 
 def packed_convolution(
@@ -137,5 +137,5 @@ def while_loop(
     """A loop that an exported graph can hold."""
     from torch._higher_order_ops.while_loop import while_loop as loop
 
-    found: tuple[torch.Tensor, ...] = loop(goes_on, step, state)
-    return found
+    last: tuple[torch.Tensor, ...] = loop(goes_on, step, state)
+    return last

@@ -51,14 +51,14 @@ def read(path: str | os.PathLike[str]) -> TrainingLog:
         raise MissingFileError("There is no such log", file=path) from None
     text = data.decode("utf-8", "replace")
     with limits.guarding(DataError, path):
-        found = _from_metrics(text) if text.lstrip().startswith("{") else _from_lines(text)
-    if not found.train and not found.test:
+        log = _from_metrics(text) if text.lstrip().startswith("{") else _from_lines(text)
+    if not log.train and not log.test:
         raise DataError(
             "No iterations or tests were found",
             file=path,
             fix="Give the standard error of `caffe train`, or the metrics.jsonl beside its snapshots",
         )
-    return found
+    return log
 
 
 def outputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -75,23 +75,23 @@ def best(rows: Sequence[Mapping[str, Any]], output: str) -> Mapping[str, Any] | 
 
 def join(pieces: Sequence[TrainingLog]) -> TrainingLog:
     """Logs of one run, in their order, as one: what a later piece ran again counts; its time comes on top."""
-    found = TrainingLog()
+    whole = TrainingLog()
     for piece in pieces:
         tables = [piece.train, piece.test, *piece.other_tests.values()]
         first = min((row["NumIters"] for rows in tables for row in rows), default=0.0)
-        before = [found.train, found.test, *found.other_tests.values()]
+        before = [whole.train, whole.test, *whole.other_tests.values()]
         spent = max((r["Seconds"] for rows in before for r in rows if r["NumIters"] < first), default=0.0)
-        nets = {**dict.fromkeys(found.other_tests), **dict.fromkeys(piece.other_tests)}
-        pairs = [(found.train, piece.train), (found.test, piece.test)]
-        pairs += [(found.other_tests.setdefault(n, []), piece.other_tests.get(n, [])) for n in nets]
+        nets = {**dict.fromkeys(whole.other_tests), **dict.fromkeys(piece.other_tests)}
+        pairs = [(whole.train, piece.train), (whole.test, piece.test)]
+        pairs += [(whole.other_tests.setdefault(n, []), piece.other_tests.get(n, [])) for n in nets]
         for rows, more in pairs:
             rows[:] = [row for row in rows if row["NumIters"] < first]
             rows += [row | {"Seconds": row["Seconds"] + spent} for row in more]
-    return found
+    return whole
 
 
 def _from_metrics(text: str) -> TrainingLog:
-    found = TrainingLog()
+    log = TrainingLog()
     for number, line in enumerate(text.splitlines(), 1):
         try:
             entry = json.loads(line)
@@ -111,11 +111,9 @@ def _from_metrics(text: str) -> TrainingLog:
                 line=number,
                 fix="Give the metrics.jsonl that caffe train writes beside its snapshots, or a log",
             ) from None
-        rows = (
-            found.train if is_training else found.test if net == 0 else found.other_tests.setdefault(net, [])
-        )
+        rows = log.train if is_training else log.test if net == 0 else log.other_tests.setdefault(net, [])
         rows.append(row)
-    return found
+    return log
 
 
 class _Reader:
@@ -155,7 +153,7 @@ class _Reader:
 
 def _from_lines(text: str) -> TrainingLog:
     reader = _Reader()
-    found = reader.found
+    log = reader.found
     for line in text.splitlines():
         if "] Solving " in line and reader.begin is None:
             reader.seconds(line)
@@ -170,20 +168,20 @@ def _from_lines(text: str) -> TrainingLog:
         rate = _RATE.search(line)
         if rate:
             reader.rate = float(rate[2])
-            for rows in (found.train, found.test):
+            for rows in (log.train, log.test):
                 for row in rows[-1:]:
                     if row["NumIters"] == reader.iteration:
                         row["LearningRate"] = reader.rate
             continue
         smoothed = _SMOOTHED.search(line)
         if smoothed and "lr =" not in line:
-            reader.row(found.train, seconds).setdefault("loss", float(smoothed[2]))
+            reader.row(log.train, seconds).setdefault("loss", float(smoothed[2]))
             continue
         output = _OUTPUT.search(line)
         if output:
             kind, _, name, value = output.groups()
-            rows = found.train
+            rows = log.train
             if kind == "Test":
-                rows = found.test if reader.net == 0 else found.other_tests.setdefault(reader.net, [])
+                rows = log.test if reader.net == 0 else log.other_tests.setdefault(reader.net, [])
             reader.row(rows, seconds)[name] = float(value)
-    return found
+    return log

@@ -52,13 +52,13 @@ def smoothed(values: Sequence[float], weight: float) -> list[float]:
 
     A value that is not finite is left out.
     """
-    found, total, share = [], 0.0, 0.0
+    means, total, share = [], 0.0, 0.0
     for value in values:
         if math.isfinite(value):
             total = weight * total + (1 - weight) * value
             share = weight * share + (1 - weight)
-        found.append(total / share if share else value)
-    return found
+        means.append(total / share if share else value)
+    return means
 
 
 def draw(runs: Mapping[str, TrainingLog], out: str | os.PathLike[str], look: Look) -> None:

@@ -78,10 +78,10 @@ def take_model(photos: Sequence[str], given: dict[str, Any]) -> list[str]:
 
     given["folder"] = None
     if photos and not given["model"] and model_folder.is_model_folder(photos[0]):
-        found = model_folder.read(photos[0])
-        given |= {"folder": found, "model": str(found.deploy), "weights": str(found.weights)}
-        if found.labels:
-            given["labels"] = given.get("labels") or str(found.labels_file)
+        folder = model_folder.read(photos[0])
+        given |= {"folder": folder, "model": str(folder.deploy), "weights": str(folder.weights)}
+        if folder.labels:
+            given["labels"] = given.get("labels") or str(folder.labels_file)
         photos = photos[1:]
     missing = [f"--{name}" for name in ("model", "weights") if not given[name]]
     if missing:

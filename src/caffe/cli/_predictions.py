@@ -118,10 +118,10 @@ def labels(given: dict[str, Any], count: int, first: int = 0, known: Sequence[st
     if known and not given["labels"]:
         return Labels(dict(enumerate(known, first)))
 
-    found = read(given["labels"], first) if given["labels"] else beside(given["model"], count, first)
-    if not len(found) and not given["as_json"]:
+    names = read(given["labels"], first) if given["labels"] else beside(given["model"], count, first)
+    if not len(names) and not given["as_json"]:
         click.echo("The classes have no names here: give them with --labels=FILE, a line each.", err=True)
-    return found
+    return names
 
 
 def anchors(text: str) -> list[tuple[float, float]]:
@@ -173,13 +173,13 @@ def run(photo_paths: Sequence[str], given: dict[str, Any], wanted: str = "") -> 
     devices.use(given["gpu"])
     net = Net(given["model"], caffe_pb2.TEST, weights=given["weights"])
     kind = Kind(wanted) if wanted else answer_of(net).kind
-    found = list(
+    predictions = list(
         {Kind.BOXES: _boxes, Kind.PIXELS: _pixels, Kind.POSE: _people, Kind.CLASSES: _classes}[kind](
             net, photo_paths, given
         )
     )
     if given["as_json"]:
-        click.echo(json.dumps(found, indent=1))
+        click.echo(json.dumps(predictions, indent=1))
     return 0
 
 
@@ -200,23 +200,23 @@ def _boxes(net: Net, paths: Sequence[str], given: dict[str, Any]) -> Iterator[di
     known = ["face"] if detector.form == "priors" else []
     names = labels(given, _class_count(detector.net, detector.form), first=1, known=known)
     for path, photo in photos(paths):
-        found = detector.find(photo)
-        picture = write_picture(given["out"], path, "boxes", with_boxes(photo, found, names))
+        boxes = detector.find(photo)
+        picture = write_picture(given["out"], path, "boxes", with_boxes(photo, boxes, names))
         yield {
             "image": path,
             "size": [photo.shape[1], photo.shape[0]],
             "found": [
                 {"class": one.label, "label": names(one.label), "score": one.score, "box": list(one.box)}
-                for one in found
+                for one in boxes
             ],
             "picture": picture and str(picture),
         }
         if not given["as_json"]:
             click.echo(
-                f"{path}: {len(found) or 'nothing'} found" + (f", picture {picture}" if picture else "")
+                f"{path}: {len(boxes) or 'nothing'} found" + (f", picture {picture}" if picture else "")
             )
-            width = max((len(names(one.label)) for one in found), default=0)
-            for one in found:
+            width = max((len(names(one.label)) for one in boxes), default=0)
+            for one in boxes:
                 x1, y1, x2, y2 = (round(v) for v in one.box)
                 click.echo(f"  {one.score:.3f}  {names(one.label):{width}}  {x1}, {y1} to {x2}, {y2}")
 

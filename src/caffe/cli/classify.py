@@ -124,8 +124,8 @@ def _load(paths: Sequence[str], ext: str, net: Classifier) -> Iterator[tuple[str
         if path.suffix == ".npy":
             if not path.is_file():
                 raise MissingFileError("This array does not exist", file=path)
-            found = np.load(path, allow_pickle=False)
-            for i, image in enumerate(found if found.ndim == 4 else [found]):
+            stored = np.load(path, allow_pickle=False)
+            for i, image in enumerate(stored if stored.ndim == 4 else [stored]):
                 yield f"{given}[{i}]", image
         elif path.is_dir():
             files = sorted(path.glob(f"*.{ext}"))

@@ -95,14 +95,14 @@ def command(
     )
     for path in done.save(out, v1=v1, force=force):
         logs.info(f"Wrote {path}")
-    found = report.summary(done)
-    for line in report.lines(found):
+    summary = report.summary(done)
+    for line in report.lines(summary):
         click.echo(line)
     if layers:
         for line in report.layers_table(done):
             click.echo(line)
     if report_file is not None:
-        _write_json(report_file, found)
+        _write_json(report_file, summary)
     if images is not None:
         table = report.ranges(done.net, images)
         for line in report.ranges_table(table):

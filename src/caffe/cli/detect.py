@@ -66,20 +66,20 @@ def _windows(input_file: str, output_file: str, flags: dict[str, Any]) -> int:
     net = Detector(flags["model"], flags["weights"])
     _images.prepare(net, flags)
     net.configure_crop(flags["context_pad"])
-    found = net.detect_windows(windows.items()) if listed else net.detect_selective_search(windows)
-    if not found:
+    detections = net.detect_windows(windows.items()) if listed else net.detect_selective_search(windows)
+    if not detections:
         raise InputError("must list at least one window; got none", file=input_file)
     try:
-        (_write_csv if output_file.lower().endswith(".csv") else _write_hdf5)(output_file, found)
+        (_write_csv if output_file.lower().endswith(".csv") else _write_hdf5)(output_file, detections)
     except OSError as error:
         raise FileAccessError(f"cannot be written: {error}", file=output_file) from None
-    click.echo(f"Processed {len(found)} windows of {len(windows)} images into {output_file}")
+    click.echo(f"Processed {len(detections)} windows of {len(windows)} images into {output_file}")
     return 0
 
 
 def read_windows(path: str) -> dict[str, list[list[float]]]:
     """Image file → its windows, from a .csv. Raises MissingFileError, DataError with the line."""
-    found: dict[str, list[list[float]]] = {}
+    windows: dict[str, list[list[float]]] = {}
     with _opened(path) as file:
         rows = csv.DictReader(file)
         missing = [name for name in ("filename", *COLUMNS) if name not in (rows.fieldnames or ())]
@@ -96,8 +96,8 @@ def read_windows(path: str) -> dict[str, list[list[float]]]:
                 raise DataError(
                     f"A window must be four numbers; got {row}", file=path, line=rows.line_num
                 ) from None
-            found.setdefault(row["filename"], []).append(window)
-    return found
+            windows.setdefault(row["filename"], []).append(window)
+    return windows
 
 
 def _read_names(path: str) -> list[str]:

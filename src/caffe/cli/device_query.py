@@ -31,11 +31,11 @@ def command(gpu: str) -> int:
     for i in ids:
         click.echo(f"Device id:                     {i} ({names[i]})")
         if names[i].startswith("cuda"):
-            found = torch.cuda.get_device_properties(i)
-            click.echo(f"Name:                          {found.name}")
-            click.echo(f"Compute capability:            {found.major}.{found.minor}")
-            click.echo(f"Total global memory:           {found.total_memory} bytes")
-            click.echo(f"Multiprocessors:               {found.multi_processor_count}")
+            device = torch.cuda.get_device_properties(i)
+            click.echo(f"Name:                          {device.name}")
+            click.echo(f"Compute capability:            {device.major}.{device.minor}")
+            click.echo(f"Total global memory:           {device.total_memory} bytes")
+            click.echo(f"Multiprocessors:               {device.multi_processor_count}")
     return 0
 
 

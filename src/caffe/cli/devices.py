@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 def parse_gpus(flag: str) -> list[int]:
     """``0``, ``0,1`` or ``all`` as device numbers. Raises DeviceError for devices that are not there."""
-    found = runtime.accelerators()
+    devices = runtime.accelerators()
     if flag == "all":
-        if not found:
+        if not devices:
             raise DeviceError(
                 "--gpu=all was given, but torch finds no accelerator here",
                 fix="Leave --gpu out to use the CPU",
             )
-        return list(range(len(found)))
+        return list(range(len(devices)))
     try:
         ids = [int(part) for part in flag.split(",") if part.strip()]
     except ValueError:
         raise click.BadParameter(f"must be device numbers such as 0 or 0,1, or 'all'; got '{flag}'") from None
     for i in ids:
-        if not 0 <= i < len(found):
+        if not 0 <= i < len(devices):
             raise DeviceError(
                 f"--gpu={flag} names device {i}, but torch finds"
-                f" {', '.join(found) if found else 'no accelerator'} here",
-                fix="Leave --gpu out to use the CPU" if not found else f"Use 0 to {len(found) - 1}",
+                f" {', '.join(devices) if devices else 'no accelerator'} here",
+                fix="Leave --gpu out to use the CPU" if not devices else f"Use 0 to {len(devices) - 1}",
             )
     return ids
 

@@ -39,10 +39,10 @@ def command(files: tuple[str, ...], install: bool) -> int:
     problems = _look_at_installation() if install else 0
     for path in _files(files):
         kinds = {".py": old_scripts.check, ".ipynb": old_scripts.check_notebook}
-        found = kinds.get(path.suffix, definitions.check)(path)
-        for finding in found:
+        findings = kinds.get(path.suffix, definitions.check)(path)
+        for finding in findings:
             click.echo(str(finding))
-        count = sum(f.kind == PROBLEM for f in found)
+        count = sum(f.kind == PROBLEM for f in findings)
         problems += count
         click.echo(
             f"{path}: {f'{count} problem' + 's' * (count > 1) if count else 'nothing stands in the way'}"
@@ -54,12 +54,12 @@ def _files(names: Sequence[str]) -> Iterator[Path]:
     """The files; of folders the scripts, notebooks and prototxts in them and below. Raises MissingFileError."""
     for path in map(Path, names):
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix in _LOOKED_AT and file.is_file())
-            if not found:
+            files = sorted(file for file in path.rglob("*") if file.suffix in _LOOKED_AT and file.is_file())
+            if not files:
                 raise MissingFileError(
                     f"There are no files of {', '.join(_LOOKED_AT)} in this folder or below", file=path
                 )
-            yield from found
+            yield from files
         elif path.exists():
             yield path
         else:
@@ -75,10 +75,10 @@ def _look_at_installation() -> int:
     width = max(map(len, told))
     for name, what in told.items():
         click.echo(f"{name:{width}}  {what}")
-    found = installation.check(Path.cwd())
-    for finding in found:
+    findings = installation.check(Path.cwd())
+    for finding in findings:
         click.echo(str(finding))
-    problems = sum(f.kind == PROBLEM for f in found)
+    problems = sum(f.kind == PROBLEM for f in findings)
     if not problems:
         click.echo("The installation is whole, and 'import caffe' means this package here")
     return problems

@@ -37,8 +37,8 @@ def command(names: tuple[str, ...], folder: str | None, source: str | None, mirr
     for name in names:
         collection = find(name)
         with bar(f"downloading {name}", None, of_bytes=True) as progress:
-            found = download(collection, folder, source=source, mirrors=mirrors, progress=_show(progress))
-        for path in found:
+            files = download(collection, folder, source=source, mirrors=mirrors, progress=_show(progress))
+        for path in files:
             click.echo(str(path))
     return 0
 

@@ -30,10 +30,10 @@ def command(dirname: str, source: str | None) -> int:
         raise MissingFileError("A model's folder must have a readme.md; there is none", file=dirname)
     collection = find(dirname)
     with bar("downloading", None, of_bytes=True) as progress:
-        found = download(
+        files = download(
             collection, dirname, source=source, progress=lambda name, count, total: progress.advance(count)
         )
-    for path in found:
+    for path in files:
         click.echo(f"{path}: the weights are here and whole")
     return 0
 

@@ -118,20 +118,22 @@ def command(
         paths.append(api.triton_place(triton, net, force))
     for path in paths:
         if path.suffix == ".onnx":
-            found = export.to_onnx(
+            difference = export.to_onnx(
                 net, path, opset=opset, dynamic=free, keep=names, preprocess=before, metadata=metadata, half=half,
                 calibrate=calibrate, photos=photos, check_it=check, force=force or bool(triton),
             )  # fmt: skip
         elif path.suffix == ".pt2":
-            found = export.to_pt2(
+            difference = export.to_pt2(
                 net, path, dynamic=free, keep=names, preprocess=before, check_it=check, force=force
             )
         elif path.suffix == ".py":
-            found = export.to_source(net, path, keep=names, metadata=metadata, check_it=check, force=force)
+            difference = export.to_source(
+                net, path, keep=names, metadata=metadata, check_it=check, force=force
+            )
         else:
-            found = export.to_safetensors(net, path, force=force)
+            difference = export.to_safetensors(net, path, force=force)
         size = path.stat().st_size / 1e6
-        click.echo(f"{path} ({size:.1f} MB): {found if found is not None else 'not checked'}")
+        click.echo(f"{path} ({size:.1f} MB): {difference if difference is not None else 'not checked'}")
     if triton:
         click.echo(api.triton_configure(paths[-1], net, "batch" in free, metadata.get("labels", "")))
     return 0

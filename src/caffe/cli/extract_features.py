@@ -50,13 +50,13 @@ class _Hdf5:
         self._file, self._name = file, name
 
     def add(self, values: npt.NDArray[np.float32]) -> None:
-        found = self._file.get(self._name)
-        if found is None:
+        dataset = self._file.get(self._name)
+        if dataset is None:
             self._file.create_dataset(self._name, data=values, maxshape=(None, *values.shape[1:]))
             return
-        rows = found.shape[0]
-        found.resize(rows + len(values), axis=0)
-        found[rows:] = values
+        rows = dataset.shape[0]
+        dataset.resize(rows + len(values), axis=0)
+        dataset[rows:] = values
 
 
 @click.command("extract_features", cls=GflagsCommand)

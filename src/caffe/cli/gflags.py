@@ -53,14 +53,14 @@ class GflagsCommand(click.Command):
         false.
         """
         switches, values = self._flags()
-        found: list[str] = []
+        normal: list[str] = []
         rest = list(args)
         while rest:
             token = rest.pop(0)
             if token == "--":
-                return [*found, token, *rest]
+                return [*normal, token, *rest]
             if not token.startswith("-") or token == "-":
-                found.append(token)
+                normal.append(token)
                 continue
             name, equals, value = token.lstrip("-").partition("=")
             key = _fold(name)
@@ -69,9 +69,9 @@ class GflagsCommand(click.Command):
                     if not rest:
                         raise click.BadOptionUsage(key, f"The flag {values[key]} needs a value")
                     value = rest.pop(0)
-                found.append(f"{values[key]}={value}")
+                normal.append(f"{values[key]}={value}")
             elif key in switches:
-                found += filter(None, [switches[key][0 if _truth(name, value if equals else "true") else 1]])
+                normal += filter(None, [switches[key][0 if _truth(name, value if equals else "true") else 1]])
             elif key in _EVERYWHERE:
                 name_of, when = _EVERYWHERE[key]
                 os.environ[name_of] = when if _truth(name, value if equals else "true") else ""
@@ -82,10 +82,10 @@ class GflagsCommand(click.Command):
                 if key in _ENVIRONMENT:
                     os.environ[_ENVIRONMENT[key]] = value
             elif key in ("help", "h", "helpshort"):
-                found.append("--help")
+                normal.append("--help")
             else:
-                found.append("--" + token.lstrip("-"))
-        return found
+                normal.append("--" + token.lstrip("-"))
+        return normal
 
     def _flags(self) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
         """Folded name → (spelling for yes, for no) of switches, and → spelling of flags with a value."""

@@ -40,19 +40,19 @@ def command(files: tuple[str, ...], dialect: str | None, listed: bool, as_json: 
         return 0
     if not files:
         raise click.UsageError("Give a prototxt, or --list")
-    found: list[tuple[str, Dialect, Finding]] = []
+    findings: list[tuple[str, Dialect, Finding]] = []
     for path in files:
         chosen, problems = _lint(path, dialect)
-        found += [(path, chosen, each) for each in problems]
+        findings += [(path, chosen, each) for each in problems]
         if not as_json:
             for each in problems:
                 click.echo(f"{path}:{each.line or 1}: {each}")
             if not problems:
                 click.echo(f"{path}: nothing that {chosen.title} would refuse")
     if as_json:
-        rows = [{"file": path, "dialect": chosen.name, **asdict(each)} for path, chosen, each in found]
+        rows = [{"file": path, "dialect": chosen.name, **asdict(each)} for path, chosen, each in findings]
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-    return 1 if found else 0
+    return 1 if findings else 0
 
 
 def _lint(path: str, name: str | None) -> tuple[Dialect, list[Finding]]:

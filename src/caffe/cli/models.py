@@ -30,15 +30,15 @@ def list_models(words: tuple[str, ...], long: bool) -> None:
     \b
       caffe models list ssd detection
     """
-    found = [e for e in entries().values() if all(w.lower() in _searched(e) for w in words)]
-    if not found:
+    chosen = [e for e in entries().values() if all(w.lower() in _searched(e) for w in words)]
+    if not chosen:
         raise InputError(f"No model of the catalogue has {' and '.join(words)}", fix="See: caffe models list")
-    name, task, fork = (max(len(str(getattr(e, key))) for e in found) for key in ("name", "task", "fork"))
+    name, task, fork = (max(len(str(getattr(e, key))) for e in chosen) for key in ("name", "task", "fork"))
     click.echo(
         "W can be written: caffe models write NAME · D can be downloaded: caffe models download NAME",
         err=True,
     )
-    for e in found:
+    for e in chosen:
         marks = ("W" if e.is_written else " ") + ("D" if e.files else " ")
         click.echo(f"{marks}  {e.name:{name}}  {e.task:{task}}  {e.fork:{fork}}  {e.licence}")
         if long:
@@ -88,8 +88,8 @@ def download(
     """
     for name in names:
         with bar(f"downloading {name}", None, of_bytes=True) as progress:
-            found = entry(name).download(folder, source=source, mirrors=mirrors, progress=shown(progress))
-        for path in found:
+            files = entry(name).download(folder, source=source, mirrors=mirrors, progress=shown(progress))
+        for path in files:
             click.echo(str(path))
 
 

@@ -28,9 +28,9 @@ def command(logfile: str, output_dir: str, delimiter: str, verbose: bool) -> int
     """
     from caffe import training_log
 
-    found = training_log.read(logfile)
-    tables = {"train": found.train, "test": found.test}
-    tables.update({f"test{i}": rows for i, rows in found.other_tests.items()})
+    log = training_log.read(logfile)
+    tables = {"train": log.train, "test": log.test}
+    tables.update({f"test{i}": rows for i, rows in log.other_tests.items()})
     for kind, rows in tables.items():
         path = Path(output_dir) / f"{Path(logfile).name}.{kind}"
         columns = list(dict.fromkeys(name for row in rows for name in row))

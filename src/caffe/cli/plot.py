@@ -90,10 +90,10 @@ def _runs(logs: Sequence[str], join: bool) -> Runs:
     from caffe import training_log
     from caffe.web import runs
 
-    found = [run for path in logs for run in runs.find(Path(path))]
-    names = [run.name for run in found]
-    titles = [n if names.count(n) == 1 else f"{run.log.parent}/{n}" for n, run in zip(names, found)]
-    read = [training_log.read(run.log) for run in found]
+    every = [run for path in logs for run in runs.find(Path(path))]
+    names = [run.name for run in every]
+    titles = [n if names.count(n) == 1 else f"{run.log.parent}/{n}" for n, run in zip(names, every)]
+    read = [training_log.read(run.log) for run in every]
     return {titles[0]: training_log.join(read)} if join else dict(zip(titles, read))
 
 

@@ -77,8 +77,8 @@ def _names(folder: Path, input_list: str | None) -> list[str]:
     if input_list:
         names = [line.split()[0] for line in list_lines(input_list) if line.strip()]
     else:
-        found = (p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS)
-        names = sorted(str(p.relative_to(folder)) for p in found)
+        images = (p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS)
+        names = sorted(str(p.relative_to(folder)) for p in images)
     if not names:
         raise DataError(f"There must be at least one image in '{folder}'; got none")
     return names

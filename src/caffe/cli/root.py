@@ -33,13 +33,13 @@ def command(folder: str, sources: tuple[str, ...], weights: tuple[str, ...], off
     """
     from caffe.models.root import lay_out
 
-    found = lay_out(folder, sources=sources, weights=weights, offline=offline)
-    for what, paths in (("wrote", found.written), ("brought", found.brought)):
+    layout = lay_out(folder, sources=sources, weights=weights, offline=offline)
+    for what, paths in (("wrote", layout.written), ("brought", layout.brought)):
         for path in paths:
             click.echo(f"{what}  {path}")
-    for name, reason in found.missing.items():
+    for name, reason in layout.missing.items():
         click.echo(f"missing  {Path(folder) / name}: {reason.strip()}", err=True)
-    click.echo(f"{len(found.written)} written, {len(found.brought)} brought, {len(found.missing)} missing")
+    click.echo(f"{len(layout.written)} written, {len(layout.brought)} brought, {len(layout.missing)} missing")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -116,8 +116,8 @@ def _write(script: Path, folder: Path, overwrite: bool) -> int:
     from caffe.legacy import sources
 
     top = script.resolve().parent
-    found = {p: t for p, t in sources.with_modules(script).items() if p.is_relative_to(top)}
-    targets = {source: folder / source.relative_to(top) for source in found}
+    translations = {p: t for p, t in sources.with_modules(script).items() if p.is_relative_to(top)}
+    targets = {source: folder / source.relative_to(top) for source in translations}
     for source, target in targets.items():
         if target.exists() and (not overwrite or target.resolve() == source):
             raise FileAccessError(
@@ -126,8 +126,8 @@ def _write(script: Path, folder: Path, overwrite: bool) -> int:
     for source, target in targets.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as partial:
-            Path(partial).write_text(found[source].standing_alone(), encoding="utf-8")
-        click.echo(f"wrote {target}, {len(found[source].changes)} lines changed")
+            Path(partial).write_text(translations[source].standing_alone(), encoding="utf-8")
+        click.echo(f"wrote {target}, {len(translations[source].changes)} lines changed")
     return 0
 
 

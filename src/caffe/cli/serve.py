@@ -133,10 +133,10 @@ def _mean(text: str | None) -> tuple[float, ...] | None:
 
     from caffe.cli import _images
 
-    found = _images.read_mean(text)
-    if found is None:
+    mean = _images.read_mean(text)
+    if mean is None:
         return (0.0,)
-    values = np.asarray(found, np.float64)
+    values = np.asarray(mean, np.float64)
     return tuple(float(v) for v in (values.mean(axis=(1, 2)) if values.ndim == 3 else values.ravel()))
 
 

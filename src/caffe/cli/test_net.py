@@ -103,11 +103,11 @@ def _of_model_folder(folder: str, weights: str) -> tuple[str, str, int]:
     """The net to test, its weights, and the batches that its test images are."""
     from caffe.formats import model_folder, prototxt
 
-    found = model_folder.read(folder)
-    net, solver = found.folder / "train_val.prototxt", found.folder / "solver.prototxt"
+    model = model_folder.read(folder)
+    net, solver = model.folder / "train_val.prototxt", model.folder / "solver.prototxt"
     paths.must_exist(str(net))
     tests = list(prototxt.read_solver(solver).test_iter) if solver.is_file() else []
-    return str(net), weights or str(found.weights), tests[0] if tests else 50
+    return str(net), weights or str(model.weights), tests[0] if tests else 50
 
 
 def main(argv: list[str] | None = None) -> int:

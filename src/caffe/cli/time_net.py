@@ -203,7 +203,7 @@ def _profile(net: Net, path: str) -> None:
     activities = [ProfilerActivity.CPU]
     if torch.cuda.is_available():
         activities.append(ProfilerActivity.CUDA)
-    with profile(activities=activities) as found:
+    with profile(activities=activities) as trace:
         for k, step in enumerate(net.steps):
             with record_function(f"forward {step.name}"):
                 net.forward_loss(k, k)
@@ -211,7 +211,7 @@ def _profile(net: Net, path: str) -> None:
             with record_function(f"backward {net.steps[k].name}"):
                 net.backward_steps(k, k)
     rows = sorted(
-        (e for e in found.key_averages() if e.key.startswith(("forward ", "backward "))),
+        (e for e in trace.key_averages() if e.key.startswith(("forward ", "backward "))),
         key=lambda e: -e.cpu_time_total,
     )
     whole = sum(e.cpu_time_total for e in rows) or 1
@@ -221,7 +221,7 @@ def _profile(net: Net, path: str) -> None:
             f"  {event.cpu_time_total / whole:6.1%}  {event.cpu_time_total / 1000:9.3f} ms  {event.key}"
         )
     with atomic.replacing(path) as temporary:
-        found.export_chrome_trace(str(temporary))
+        trace.export_chrome_trace(str(temporary))
         if not temporary.stat().st_size:
             raise FileAccessError("The trace could not be written: the profiler says why above", file=path)
     click.echo(f"Trace written to {path}")

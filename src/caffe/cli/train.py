@@ -255,11 +255,11 @@ def _solver(
     seed = runtime.seed()
     click.echo(f"Device: {runtime.device()}, seed: {'random' if seed is None else seed}", err=True)
     if flags["resume"]:
-        found = snapshot.newest(param.snapshot_prefix)
-        if found is None:
+        newest = snapshot.newest(param.snapshot_prefix)
+        if newest is None:
             logs.info(f"No complete snapshot under {param.snapshot_prefix}: starting from the beginning")
         else:
-            flags["snapshot"] = str(found)
+            flags["snapshot"] = str(newest)
     if flags["snapshot"]:
         logs.info(f"Resuming from {flags['snapshot']}")
         solver.restore(flags["snapshot"])

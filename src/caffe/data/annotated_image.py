@@ -51,18 +51,18 @@ class AnnotatedImage:
         inside = (self.boxes[:, :2] < window[2:]).all(1) & (self.boxes[:, 2:] > low).all(1)
         if emit is not None:
             inside &= _may_stay(self.boxes, window, emit)
-        found = (self.boxes - np.tile(low, 2)) / np.tile(size, 2)
-        found = np.clip(found, 0, 1)
-        inside &= boxes.areas(found) > 0
+        seen = (self.boxes - np.tile(low, 2)) / np.tile(size, 2)
+        seen = np.clip(seen, 0, 1)
+        inside &= boxes.areas(seen) > 0
         return AnnotatedImage(
-            pixels, found[inside], self.labels[inside], self.instances[inside], self.difficult[inside]
+            pixels, seen[inside], self.labels[inside], self.instances[inside], self.difficult[inside]
         )
 
     def mirrored_boxes(self) -> Array:
         """The boxes of the image seen in a mirror."""
-        found = self.boxes.copy()
-        found[:, [0, 2]] = 1 - self.boxes[:, [2, 0]]
-        return found
+        mirrored = self.boxes.copy()
+        mirrored[:, [0, 2]] = 1 - self.boxes[:, [2, 0]]
+        return mirrored
 
 
 def _may_stay(found: Array, window: Array, emit: caffe_pb2.EmitConstraint) -> Array:
@@ -120,7 +120,7 @@ def sample(
     image: AnnotatedImage, samplers: Sequence[caffe_pb2.BatchSampler], rng: np.random.Generator
 ) -> Array | None:
     """One of the windows (4) that the samplers found in the image; None where they found none."""
-    found: list[Array] = []
+    windows: list[Array] = []
     for sampler in samplers:
         if not sampler.use_original_image:
             continue
@@ -130,9 +130,9 @@ def sample(
                 break
             window = _draw(sampler.sampler, rng)
             if _allowed(window, image.boxes, sampler.sample_constraint):
-                found.append(window)
+                windows.append(window)
                 count += 1
-    return found[rng.integers(len(found))] if found else None
+    return windows[rng.integers(len(windows))] if windows else None
 
 
 def _draw(p: caffe_pb2.Sampler, rng: np.random.Generator) -> Array:

@@ -152,9 +152,9 @@ CATALOGUE: dict[str, Collection] = {
 
 def find(name: str) -> Collection:
     """A collection by name, or the model whose folder with a ``readme.md`` is named. Raises InputError."""
-    found = CATALOGUE.get(name) or CATALOGUE.get(name.replace("-", "_"))
-    if found is not None:
-        return found
+    known = CATALOGUE.get(name) or CATALOGUE.get(name.replace("-", "_"))
+    if known is not None:
+        return known
     if Path(name, "readme.md").is_file():
         return _from_readme(Path(name))
     raise InputError(
@@ -200,19 +200,19 @@ def download(
     """
     place = Path(folder if folder is not None else collection.folder)
     place.mkdir(parents=True, exist_ok=True)
-    found: list[Path] = []
+    files: list[Path] = []
     for remote in collection.files:
         target = place / remote.result
         if target.exists() and remote.unpack != "tar" and _digest_of(target, remote.digest) == remote.digest:
-            found.append(target)
+            files.append(target)
             continue
         if source is not None:
-            found += _install(_local(remote, Path(source)), remote, place)
+            files += _install(_local(remote, Path(source)), remote, place)
         else:
             part = _fetch(remote, place, mirrors, progress)
-            found += _install(part, remote, place)
+            files += _install(part, remote, place)
             part.unlink(missing_ok=True)
-    return found
+    return files
 
 
 def _local(remote: Remote, source: Path) -> Path:
@@ -304,9 +304,9 @@ def _check(path: Path, remote: Remote) -> None:
     if remote.unpack == "gzip":
         _unzip(path, None, remote)
         return
-    found = _digest_of(path, remote.digest)
-    if found != remote.digest:
-        raise CorruptDataError(f"The file '{path}' must have the digest {remote.digest}; got {found}")
+    digest = _digest_of(path, remote.digest)
+    if digest != remote.digest:
+        raise CorruptDataError(f"The file '{path}' must have the digest {remote.digest}; got {digest}")
 
 
 def _digest_of(path: Path, like: str) -> str:
@@ -354,11 +354,11 @@ def _unzip(path: Path, target: Path | None, remote: Remote) -> Path:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         raise CorruptDataError(f"The file '{path}' is a damaged gzip file: {error}") from error
-    found = f"{algorithm}:{digest.hexdigest()}"
-    if found != remote.digest:
+    content = f"{algorithm}:{digest.hexdigest()}"
+    if content != remote.digest:
         if temporary is not None:
             temporary.unlink()
-        raise CorruptDataError(f"The content of '{path}' must have the digest {remote.digest}; got {found}")
+        raise CorruptDataError(f"The content of '{path}' must have the digest {remote.digest}; got {content}")
     if temporary is None or target is None:
         return path
     os.replace(temporary, target)
@@ -366,7 +366,7 @@ def _unzip(path: Path, target: Path | None, remote: Remote) -> Path:
 
 
 def _untar(path: Path, place: Path) -> list[Path]:
-    found = []
+    files = []
     with tarfile.open(path) as archive:
         for member in archive:
             content = archive.extractfile(member) if member.isfile() else None
@@ -377,5 +377,5 @@ def _untar(path: Path, place: Path) -> list[Path]:
             with open(temporary, "wb") as out:
                 shutil.copyfileobj(content, out)
             os.replace(temporary, place / name)
-            found.append(place / name)
-    return found
+            files.append(place / name)
+    return files

@@ -85,17 +85,17 @@ def read_scenes(path: str) -> list[Scene]:
     def table(rows: int, columns: str) -> Floats:
         nonlocal number, text
         width = len(columns.split())
-        found = np.zeros((rows, width), np.float32)
+        rows_of_values = np.zeros((rows, width), np.float32)
         for i in range(rows):
             number, text = next(place)
             if len(text.split()) != width:
                 raise ValueError(f"it must be {columns}")
-            found[i] = [float(word) for word in text.split()]
-            if found[i, -2] < found[i, -4] or found[i, -1] < found[i, -3]:
+            rows_of_values[i] = [float(word) for word in text.split()]
+            if rows_of_values[i, -2] < rows_of_values[i, -4] or rows_of_values[i, -1] < rows_of_values[i, -3]:
                 raise ValueError("a box must not end before it starts")
-            if width == 7 and found[i, 0] < 1:
+            if width == 7 and rows_of_values[i, 0] < 1:
                 raise ValueError("the class must be above 0, which is the background")
-        return found
+        return rows_of_values
 
     try:
         for number, text in place:
@@ -194,13 +194,13 @@ def label_maps(scene: Scene, area: Area, fields: Sequence[Field], rules: Rules) 
     others the label 0 and their largest overlap, which is 1 where they count for nothing: outside of the image, or in
     regions to ignore. A box that no pixel took goes to the pixel of its centre in the map where it fits best.
     """
-    found = [np.zeros((6, *map_size(area, field)), np.float32) for field in fields]
+    maps = [np.zeros((6, *map_size(area, field)), np.float32) for field in fields]
     best = np.zeros(len(scene.boxes), np.float32)
     where = np.zeros(len(scene.boxes), np.int64)
     taken = np.zeros(len(scene.boxes), bool)
     low, high = scene.boxes[:, :2], scene.boxes[:, 2:]
     shape = np.concatenate([(low + high) / 2, high - low + 1], 1)
-    for k, (made, field) in enumerate(zip(found, fields)):
+    for k, (made, field) in enumerate(zip(maps, fields)):
         made[5] = 1
         flat = made.reshape(6, -1)
         at, boxes = _pixels(area, field, made.shape[1:], rules)
@@ -221,12 +221,12 @@ def label_maps(scene: Scene, area: Area, fields: Sequence[Field], rules: Rules) 
         better = overlap.max(1) > best
         where[better], best[better] = k, overlap.max(1)[better]
     for g in np.flatnonzero(~taken & ~scene.ignored & (best >= rules.pick_up)) if fields else ():
-        made, stride = found[where[g]], fields[where[g]].stride
+        made, stride = maps[where[g]], fields[where[g]].stride
         column, row = (int(np.floor(c / stride)) for c in shape[g, :2])
         row, column = min(max(row, 0), made.shape[1] - 1), min(max(column, 0), made.shape[2] - 1)
         if made[0, row, column] <= 0:
             made[:, row, column] = [scene.labels[g], *shape[g], best[g]]
-    return found
+    return maps
 
 
 def _pixels(

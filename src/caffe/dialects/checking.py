@@ -52,7 +52,7 @@ def check(
     ``lines`` are those of the layers. ``shapes`` of the net's blobs are needed for limits on sizes; without
     them those are not looked at.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     if dialect.deploy:
         file = NetFile(caffe_pb2.NetParameter(), lines=list(lines))
         file.param.CopyFrom(net)
@@ -65,12 +65,12 @@ def check(
     del top.layers[:]
     top.ClearField("state")  # what a net is built for, not what it holds
     for path, says in _strange(dialect, top):
-        found.append(Finding("", "", None, path, says))
-    found += _inputs(dialect, net, lines)
+        findings.append(Finding("", "", None, path, says))
+    findings += _inputs(dialect, net, lines)
     for i, layer in enumerate(net.layer):
         line = lines[i] if i < len(lines) else None
-        found += (replace(each, line=line) for each in check_layer(dialect, layer, shapes))
-    return found
+        findings += (replace(each, line=line) for each in check_layer(dialect, layer, shapes))
+    return findings
 
 
 def check_layer(
@@ -186,8 +186,8 @@ def _values(of: str, layer: caffe_pb2.LayerParameter, shapes: Shapes | None) -> 
     side, _, quantity = of.partition(".")
     if side in ("bottom", "top"):
         names = layer.bottom if side == "bottom" else layer.top
-        found = [shapes[n] for n in names if n in shapes] if shapes is not None else []
-        return [size for shape in found for size in _sizes(quantity, shape)]
+        of_names = [shapes[n] for n in names if n in shapes] if shapes is not None else []
+        return [size for shape in of_names for size in _sizes(quantity, shape)]
     message: Any = layer
     *parents, last = of.split(".")
     for name in parents:
@@ -207,17 +207,17 @@ def _values(of: str, layer: caffe_pb2.LayerParameter, shapes: Shapes | None) -> 
 def _sides(of: str, param: Any) -> list[int]:
     if of == "kernel" and getattr(param, "global_pooling", False):
         return []
-    found: list[int] = []
+    sides: list[int] = []
     for name in _SIDES[of]:
         field = param.DESCRIPTOR.fields_by_name.get(name)
         if field is None:
             continue
         value = getattr(param, name)
         if hasattr(value, "append"):
-            found += value
+            sides += value
         elif param.HasField(name):
-            found.append(value)
-    return found or ([_NOTHING_GIVEN[of]] if of in _NOTHING_GIVEN else [])
+            sides.append(value)
+    return sides or ([_NOTHING_GIVEN[of]] if of in _NOTHING_GIVEN else [])
 
 
 def _sizes(quantity: str, shape: tuple[int, ...]) -> list[int]:

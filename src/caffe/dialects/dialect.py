@@ -115,11 +115,11 @@ def message_name(descriptor: Any) -> str:
 
 def numbers(table: Mapping[str, str]) -> Numbers:
     """``"a=1 b=2"`` of each message as a dict."""
-    found: Numbers = {}
+    by_message: Numbers = {}
     for message, text in table.items():
         pairs = (item.partition("=") for item in text.split())
-        found[message] = {name: int(number) for name, _, number in pairs}
-    return found
+        by_message[message] = {name: int(number) for name, _, number in pairs}
+    return by_message
 
 
 def made(name: str, table: Mapping[str, Any], bases: list[Dialect]) -> Dialect:

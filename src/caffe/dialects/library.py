@@ -33,22 +33,22 @@ def load(name: str | Dialect) -> Dialect:
         return name
     if not isinstance(name, str):
         raise InputTypeError(f"A dialect is named by a string; got {name!r}")
-    found = _names().get(name.strip().lower())
-    if found is None:
+    known = _names().get(name.strip().lower())
+    if known is None:
         raise UnknownNameError(
             f"There is no dialect '{name}'",
             fix=close_names(name.strip().lower(), _names()) or f"Dialects: {', '.join(names())}",
         )
-    return _own() if found == OWN else _read(found)
+    return _own() if known == OWN else _read(known)
 
 
 @lru_cache(maxsize=1)
 def types_with_meanings() -> frozenset[str]:
     """The layer types that some dialect gives a meaning; found without reading the files as TOML."""
-    found = (
+    types_of_all = (
         re.findall(r'^\[\[meaning]]\ntype = "(\w+)"', p.read_text("utf-8"), re.M) for p in _files().values()
     )
-    return frozenset(name for types in found for name in types)
+    return frozenset(name for types in types_of_all for name in types)
 
 
 def having(type_name: str) -> list[str]:

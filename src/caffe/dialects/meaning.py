@@ -66,13 +66,13 @@ def settle(net: NetFile, dialect: str | Dialect | None = None) -> None:
 
 def _open(layer: caffe_pb2.LayerParameter) -> dict[str, Meaning]:
     """The forks' meanings of a layer whose fields do not tell, by dialect."""
-    found: dict[str, Meaning] = {}
+    meanings: dict[str, Meaning] = {}
     if layer.type not in types_with_meanings():
-        return found
+        return meanings
     for name, meaning in _ambiguous()[layer.type]:
         if not any(_given(layer, path) for path in meaning.unless):
-            found[name] = meaning
-    return found
+            meanings[name] = meaning
+    return meanings
 
 
 _table: dict[str, list[tuple[str, Meaning]]] = {}

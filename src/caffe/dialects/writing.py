@@ -69,7 +69,7 @@ def encode(message: Message, dialect: Dialect) -> bytes:
     """A message's bytes in the dialect's field and enum numbers. Raises WeightsError for what it has not."""
     known = dialect.fields_of(message.DESCRIPTOR)  # type: ignore[arg-type]
     data = message.SerializePartialToString()
-    found: list[tuple[int, bytes]] = []
+    fields: list[tuple[int, bytes]] = []
     children: dict[str, int] = {}
     kinds = dialect.kinds.get(message_name(message.DESCRIPTOR), {})
     for number, kind, value, first, last in wire.fields(wire.Source(data), 0, len(data)):
@@ -84,7 +84,7 @@ def encode(message: Message, dialect: Dialect) -> bytes:
         payload = data[first:last]
         if field.name in kinds:
             if kinds[field.name] != "none":
-                found += _as_kind(message, field, kinds[field.name], known[field.name], found)
+                fields += _as_kind(message, field, kinds[field.name], known[field.name], fields)
             continue
         if field.message_type is not None:
             inner = getattr(message, field.name)
@@ -97,8 +97,8 @@ def encode(message: Message, dialect: Dialect) -> bytes:
             payload = wire.encode_varint(_enum(field, value, dialect))
         new = known[field.name]
         size = wire.encode_varint(len(payload)) if kind == wire.LENGTH else b""
-        found.append((new, wire.tag(new, kind) + size + payload))
-    return b"".join(part for _, part in sorted(found, key=lambda item: item[0]))
+        fields.append((new, wire.tag(new, kind) + size + payload))
+    return b"".join(part for _, part in sorted(fields, key=lambda item: item[0]))
 
 
 def _as_kind(

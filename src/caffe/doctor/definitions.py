@@ -48,17 +48,17 @@ def check_net(path: Path) -> list[Finding]:
         net = build.read(path)
     except CaffeError as error:
         return [of_error(error, file)]
-    found = list(_old_version(file, original))
+    findings = list(_old_version(file, original))
     for i, layer in enumerate(net.param.layer):
         line = net.lines[i] if i < len(net.lines) else 0
-        found += _check_layer(file, line, layer)
+        findings += _check_layer(file, line, layer)
     theirs = [p for p in net.param.layer if p.type == "Python" and stand_in(p) is None]
     if theirs:
         text = f"layer '{theirs[0].name}' (Python) has code of its own, which is not run to check the net"
-        found.append(Finding(file, 0, NOTE, text, f"To build the net: caffe time --model={file}"))
-    elif not any(f.kind == PROBLEM for f in found):
-        found += _wire(path)
-    return found
+        findings.append(Finding(file, 0, NOTE, text, f"To build the net: caffe time --model={file}"))
+    elif not any(f.kind == PROBLEM for f in findings):
+        findings += _wire(path)
+    return findings
 
 
 def _old_version(file: str, net: prototxt.NetFile) -> Iterator[Finding]:
@@ -162,7 +162,7 @@ def check_solver(path: Path) -> list[Finding]:
         _, param = setup.read(path)
     except CaffeError as error:
         return [of_error(error, file)]
-    found: list[Finding] = []
+    findings: list[Finding] = []
     checks: list[Any] = [
         lambda: setup.check(param),
         lambda: setup.rule_named(param.type),
@@ -172,25 +172,25 @@ def check_solver(path: Path) -> list[Finding]:
         try:
             run()
         except CaffeError as error:
-            found.append(of_error(error.located(file=file), file))
+            findings.append(of_error(error.located(file=file), file))
     if param.solver_mode == caffe_pb2.SolverParameter.GPU and not runtime.accelerators():
-        found.append(
+        findings.append(
             Finding(file, 0, NOTE, "solver_mode is GPU; there is none here, so training runs on the CPU")
         )
     folder = Path(param.snapshot_prefix).parent
     if param.snapshot_prefix and not folder.is_dir():
         fix = f"mkdir -p '{folder}'"
-        found.append(
+        findings.append(
             Finding(file, 0, PROBLEM, f"The folder of snapshot_prefix, '{folder}', does not exist", fix)
         )
     for name in _nets(param):
         beside = path.parent / name
         if not Path(name).exists() and not beside.exists():
             fix = f"Paths are relative to the working folder, {Path.cwd()}"
-            found.append(Finding(file, 0, PROBLEM, f"The net '{name}' does not exist", fix))
+            findings.append(Finding(file, 0, PROBLEM, f"The net '{name}' does not exist", fix))
         else:
-            found += check_net(Path(name) if Path(name).exists() else beside)
-    return found
+            findings += check_net(Path(name) if Path(name).exists() else beside)
+    return findings
 
 
 def _nets(param: caffe_pb2.SolverParameter) -> Iterable[str]:

@@ -149,16 +149,14 @@ def _devices() -> str:
 
 def _compiler() -> str:
     name = os.environ.get("CXX") or ("cl" if os.name == "nt" else "c++")
-    found = shutil.which(name) or shutil.which("g++") or shutil.which("clang++")
-    if not found:
+    compiler = shutil.which(name) or shutil.which("g++") or shutil.which("clang++")
+    if not compiler:
         return "none: --compile needs one (Debian: apt install g++); all else goes without"
     try:
-        run = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20, check=False)
+        run = subprocess.run([compiler, "--version"], capture_output=True, text=True, timeout=20, check=False)
     except OSError as error:
-        return f"{found}, which does not run: {error.strerror}"
-    return (
-        f"{found}: {(run.stdout or run.stderr).splitlines()[0] if run.stdout or run.stderr else 'no version'}"
-    )
+        return f"{compiler}, which does not run: {error.strerror}"
+    return f"{compiler}: {(run.stdout or run.stderr).splitlines()[0] if run.stdout or run.stderr else 'no version'}"
 
 
 def _folded(name: str) -> str:

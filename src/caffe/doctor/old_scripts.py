@@ -14,16 +14,18 @@ def check(path: Path) -> list[Finding]:
     """What would not work in a script as it is, and what ``caffe run`` does about it."""
     from caffe.legacy import sources
 
-    found = scripts.check(path)
+    findings = scripts.check(path)
     try:
         translation = sources.start(path)
     except CaffeError as error:  # neither Python reads it; where scripts.check could not say more, this does
-        return found if any(f.kind == PROBLEM for f in found) else [*found, of_error(error, str(path))]
-    unread = any(f.message == scripts.NOT_LOOKED_AT for f in found)
+        return (
+            findings if any(f.kind == PROBLEM for f in findings) else [*findings, of_error(error, str(path))]
+        )
+    unread = any(f.message == scripts.NOT_LOOKED_AT for f in findings)
     left = _left(scripts.check_text(str(path), translation.text), path.parent)
-    if not (translation.changes or unread or len(left) < sum(f.kind == PROBLEM for f in found)):
-        return found
-    return [*found, _note(str(path), len(translation.changes), [(f"line {f.line}", f) for f in left])]
+    if not (translation.changes or unread or len(left) < sum(f.kind == PROBLEM for f in findings)):
+        return findings
+    return [*findings, _note(str(path), len(translation.changes), [(f"line {f.line}", f) for f in left])]
 
 
 def check_notebook(path: Path) -> list[Finding]:
@@ -38,7 +40,7 @@ def check_notebook(path: Path) -> list[Finding]:
     python2 = notebooks.is_python2(notebook) or None
     lines: list[str] = []
     places: list[tuple[int, int]] = []  # of each line: its cell, and the line there
-    found: list[Finding] = []
+    findings: list[Finding] = []
     changed = 0
     for number, source in enumerate(notebooks.sources(notebook), 1):
         if source.lstrip().startswith("%%"):
@@ -47,7 +49,7 @@ def check_notebook(path: Path) -> list[Finding]:
         try:
             translation = translate(source, name, python2)
         except CaffeError as error:
-            found.append(of_error(error, name))
+            findings.append(of_error(error, name))
             continue
         changed += len(translation.changes)
         cell = translation.text.split("\n")
@@ -56,8 +58,8 @@ def check_notebook(path: Path) -> list[Finding]:
     for finding in scripts.check_text(str(path), "\n".join(lines)):
         if finding.kind == NOTE or not _found_by_run(finding, path.parent):
             number, line = places[finding.line - 1]
-            found.append(dataclasses.replace(finding, file=f"{path}, cell {number}", line=line))
-    return [*found, _note(str(path), changed, [])] if changed else found
+            findings.append(dataclasses.replace(finding, file=f"{path}, cell {number}", line=line))
+    return [*findings, _note(str(path), changed, [])] if changed else findings
 
 
 def _left(found: list[Finding], folder: Path) -> list[Finding]:

@@ -84,17 +84,17 @@ def check_text(name: str, text: str) -> list[Finding]:
     try:
         tree = ast.parse(text, name)
     except SyntaxError as error:
-        found = list(_python2_syntax(name, text))
-        if not found:
-            found = [Finding(name, error.lineno or 0, PROBLEM, f"This is not Python 3: {error.msg}")]
-        return [*found, Finding(name, 0, NOTE, NOT_LOOKED_AT)]
+        findings = list(_python2_syntax(name, text))
+        if not findings:
+            findings = [Finding(name, error.lineno or 0, PROBLEM, f"This is not Python 3: {error.msg}")]
+        return [*findings, Finding(name, 0, NOTE, NOT_LOOKED_AT)]
     return sorted(set(_Script(name).check(tree)))
 
 
 def missing_module(finding: Finding) -> str | None:
     """The module that a finding says cannot be imported; None if it is about something else."""
-    found = _MISSING.fullmatch(finding.message)
-    return found and found.group(1)
+    match = _MISSING.fullmatch(finding.message)
+    return match and match.group(1)
 
 
 def _python2_syntax(file: str, text: str) -> Iterator[Finding]:

@@ -200,42 +200,42 @@ def takes_any_batch(net: Net, module: TorchNet) -> bool:
 
 def describe(net: Net, preprocess: Preprocess | None = None) -> dict[str, str]:
     """Properties of an exported model: where it comes from, and what it does to its images."""
-    found = {"net": net.name, "phase": "TRAIN" if net.phase == 0 else "TEST"}
+    properties = {"net": net.name, "phase": "TRAIN" if net.phase == 0 else "TEST"}
     if net.file and os.path.isfile(net.file):
-        found |= {"prototxt": os.path.basename(net.file), "prototxt_sha256": digest(net.file)}
+        properties |= {"prototxt": os.path.basename(net.file), "prototxt_sha256": digest(net.file)}
     if preprocess is not None:
-        found |= {"images": f"uint8 N,H,W,C {preprocess.images}", **preparation(preprocess)}
-    return found
+        properties |= {"images": f"uint8 N,H,W,C {preprocess.images}", **preparation(preprocess)}
+    return properties
 
 
 def preparation(how: Preprocess) -> dict[str, str]:
     """The properties that say how images become the net's input."""
     mean = np.ravel(how.mean)
-    found = {
+    properties = {
         "channel_order": how.net,
         "scale": f"{how.scale:g}",
         "mean": ",".join(f"{v:g}" for v in mean) if mean.size <= 3 else "an image, in the model",
     }
-    return found | ({"resize": "{}x{}".format(*how.resize)} if how.resize else {})
+    return properties | ({"resize": "{}x{}".format(*how.resize)} if how.resize else {})
 
 
 def digest(path: PathLike) -> str:
     """A file's SHA-256."""
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
+            sha.update(block)
+    return sha.hexdigest()
 
 
 def free(path: PathLike, force: bool) -> Path:
     """The path, which must not exist without ``force``. Raises InputError."""
-    found = Path(path)
-    if found.exists() and not force:
-        raise InputError(f"{found} exists", fix="Give another path, or --force (force=True) to replace it")
-    if not found.absolute().parent.is_dir():
-        raise InputError(f"the folder {found.parent} does not exist", fix="Make it first")
-    return found
+    place = Path(path)
+    if place.exists() and not force:
+        raise InputError(f"{place} exists", fix="Give another path, or --force (force=True) to replace it")
+    if not place.absolute().parent.is_dir():
+        raise InputError(f"the folder {place.parent} does not exist", fix="Make it first")
+    return place
 
 
 @contextlib.contextmanager
@@ -270,5 +270,5 @@ def _outputs_follow(net: Net) -> bool:
         return False
     count = int(next(iter(module.graph.inputs.values()))[0]) + 2
     arrays = check.inputs_for(net, module.input_names, count, 0)
-    found = check.torch_forward(module, arrays)
-    return all(value.ndim and value.shape[0] == count for value in found.values())
+    outputs = check.torch_forward(module, arrays)
+    return all(value.ndim and value.shape[0] == count for value in outputs.values())

@@ -54,13 +54,13 @@ class Difference:
 def inputs_for(net: Net, names: list[str], batch: int | None, seed: int) -> Arrays:
     """Random values for inputs, as images are: -60 to 60. ``batch`` replaces the first axis of each."""
     rng = np.random.RandomState(seed)
-    found = {}
+    arrays = {}
     for name in names:
         shape = net.blobs[name].shape
         if batch is not None and shape:
             shape = (batch, *shape[1:])
-        found[name] = plausible(name, shape, rng, {n: net.blobs[n].shape for n in names})
-    return found
+        arrays[name] = plausible(name, shape, rng, {n: net.blobs[n].shape for n in names})
+    return arrays
 
 
 def plausible(
@@ -149,17 +149,17 @@ def compare(
         arrays, given = feeds.make(batch, seed)
         seed += 1
         expected = forward(net, module, arrays)
-        found = {name: np.asarray(value) for name, value in run(given).items()}
-        differences = _differences(module, arrays, found, expected, tolerance)
+        got = {name: np.asarray(value) for name, value in run(given).items()}
+        differences = _differences(module, arrays, got, expected, tolerance)
         name, difference = max(differences.items(), key=lambda pair: (pair[1] != pair[1], pair[1]))
         size = next((a.shape[0] for a in arrays.values() if a.shape), 1)
         if not difference <= tolerance:
-            if left and _few_differ(found, expected, tolerance):
+            if left and _few_differ(got, expected, tolerance):
                 left -= 1
                 continue
             raise ExportError(
                 f"the export's '{name}' differs from the net's by {difference:.1e} of its largest value"
-                f" (shape {list(found[name].shape)}, the net's {list(expected[name].shape)};"
+                f" (shape {list(got[name].shape)}, the net's {list(expected[name].shape)};"
                 f" batch {size}); at most {tolerance:g} is allowed",
                 fix="Please report the prototxt; --no-check writes the file all the same",
             )
@@ -224,7 +224,7 @@ def _ties(module: TorchNet, arrays: Arrays, tolerance: float) -> dict[str, npt.N
         return {}
     with torch.no_grad():
         blobs = module.blobs({name: torch.from_numpy(value) for name, value in arrays.items()})
-    found = {}
+    ties = {}
     for name in names:
         node = chosen[name].node
         x, p = blobs[node.bottoms[0]], node.layer.param.argmax_param
@@ -235,8 +235,8 @@ def _ties(module: TorchNet, arrays: Arrays, tolerance: float) -> dict[str, npt.N
         if x.shape[axis] > 1:
             two = x.topk(2, axis).values
             near = two.narrow(axis, 0, 1) - two.narrow(axis, 1, 1) <= tolerance * x.abs().max()
-            found[name] = near.reshape(blobs[name].shape).numpy()
-    return found
+            ties[name] = near.reshape(blobs[name].shape).numpy()
+    return ties
 
 
 def forward(net: Net, module: TorchNet, arrays: Arrays) -> Arrays:
@@ -248,8 +248,8 @@ def forward(net: Net, module: TorchNet, arrays: Arrays) -> Arrays:
             _reshape(net, arrays)
             for layer in carried:
                 layer.carried = ()  # an export begins anew with every forward
-            found = net.forward(module.output_names, None, None, **arrays)
-            return {name: np.array(found[name]) for name in module.output_names}
+            blobs = net.forward(module.output_names, None, None, **arrays)
+            return {name: np.array(blobs[name]) for name in module.output_names}
         finally:
             for layer, values in carried.items():
                 layer.carried = values
@@ -272,9 +272,9 @@ def torch_forward(module: TorchNet, arrays: Arrays) -> Arrays:
     """A module's outputs, by name."""
     module.reset()
     with torch.no_grad():
-        found = module.blobs({name: torch.from_numpy(value) for name, value in arrays.items()})
+        blobs = module.blobs({name: torch.from_numpy(value) for name, value in arrays.items()})
     module.reset()
-    return {name: found[name].numpy() for name in module.output_names}
+    return {name: blobs[name].numpy() for name in module.output_names}
 
 
 def distance(found: npt.NDArray[np.generic], expected: npt.NDArray[np.generic]) -> float:

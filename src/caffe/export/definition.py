@@ -28,11 +28,11 @@ def load(
     Raises InputError for a shape that is missing or of no data layer, WeightsError where the weights lack a layer's, or
     are not given at all, without ``random_weights``; and what building a net raises.
     """
-    found = build.read(os.fspath(prototxt))
+    definition = build.read(os.fspath(prototxt))
     given = dict(shapes or {})
     state = caffe_pb2.NetState(phase=phase)  # type: ignore[arg-type]
     dropped = []
-    for i, layer in enumerate(found.param.layer):
+    for i, layer in enumerate(definition.param.layer):
         if not included(layer, state):
             continue
         if layer.type in ("Input", "DummyData", "Parameter", "Python", "Silence"):
@@ -43,28 +43,28 @@ def load(
         if phase == caffe_pb2.TEST and (kind.is_loss or layer.type in JUDGES):
             dropped.append(i)
         elif kind.source and not layer.bottom and layer.type != "ContinuationIndicator":
-            _as_input(layer, given, found.file)
+            _as_input(layer, given, definition.file)
     if given:
         raise InputError(
             f"no data layer or input of this phase makes '{next(iter(given))}'",
-            file=found.file,
+            file=definition.file,
             field="shape",
         )
-    found.lines = [line for i, line in enumerate(found.lines) if i not in dropped]
+    definition.lines = [line for i, line in enumerate(definition.lines) if i not in dropped]
     if dropped:
-        kept = [layer for i, layer in enumerate(found.param.layer) if i not in dropped]
+        kept = [layer for i, layer in enumerate(definition.param.layer) if i not in dropped]
         kept_copy = [caffe_pb2.LayerParameter.FromString(layer.SerializeToString()) for layer in kept]
-        del found.param.layer[:]
-        found.param.layer.extend(kept_copy)
+        del definition.param.layer[:]
+        definition.param.layer.extend(kept_copy)
     if weights is None:
         if not random_weights:
             raise WeightsError(
                 "the net has no weights", file=prototxt, fix="Give a .caffemodel, or --random-weights"
             )
-        return Net(found, phase)
+        return Net(definition, phase)
     if not os.path.exists(weights):
         raise MissingFileError("does not exist", file=weights)
-    net = Net(found, phase)
+    net = Net(definition, phase)
     report = net.copy_from(weights)
     if report.kept and not random_weights:
         raise WeightsError(

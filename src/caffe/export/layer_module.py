@@ -54,10 +54,10 @@ class LayerModule(nn.Module):
                 self._checked[phase] = shapes
         params = [getattr(self, n) for n in self._names]
         params = [p if p.shape == s else p.view(s) for p, s in zip(params, self._shapes)]
-        found = layer.compute(*bottoms, *params, *self._carried)
-        if isinstance(found, Stateful) and not (traced or self._exact):
-            self._keep(found.state)
-        tops = as_tuple(found)
+        computed = layer.compute(*bottoms, *params, *self._carried)
+        if isinstance(computed, Stateful) and not (traced or self._exact):
+            self._keep(computed.state)
+        tops = as_tuple(computed)
         return tops[0] if len(tops) == 1 else tops
 
     def _keep(self, state: Sequence[torch.Tensor]) -> None:

@@ -41,8 +41,8 @@ class Entry(nn.Module):
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if self.before is not None:
             inputs = (self.before(inputs[0]), *inputs[1:])
-        found = self.net.blobs(dict(zip(self.net.input_names, inputs)))
-        return tuple(found[name] for name in self.net.output_names)
+        blobs = self.net.blobs(dict(zip(self.net.input_names, inputs)))
+        return tuple(blobs[name] for name in self.net.output_names)
 
 
 def write(
@@ -126,10 +126,10 @@ def _fix_outputs(model: Any, module: TorchNet, free: dict[str, dict[int, str]]) 
 
 
 def _free(x: torch.Tensor, dynamic: Sequence[str]) -> dict[int, str]:
-    found = {0: "batch"} if "batch" in dynamic and x.dim() else {}
+    axes = {0: "batch"} if "batch" in dynamic and x.dim() else {}
     if "size" in dynamic and x.dim() == 4:
-        found |= {1: "height", 2: "width"} if x.dtype == torch.uint8 else {2: "height", 3: "width"}
-    return found
+        axes |= {1: "height", 2: "width"} if x.dtype == torch.uint8 else {2: "height", 3: "width"}
+    return axes
 
 
 @contextlib.contextmanager

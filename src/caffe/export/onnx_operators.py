@@ -41,11 +41,11 @@ class _NonMaxSuppression(torch.autograd.Function):
         most_ = g.op("Constant", value_t=torch.tensor([most], dtype=torch.int64))
         threshold_ = g.op("Constant", value_t=torch.tensor([threshold], dtype=torch.float32))
         least = g.op("Constant", value_t=torch.tensor([0.0], dtype=torch.float32))
-        found = g.op("NonMaxSuppression", boxes_, scores, most_, threshold_, least)
+        selected = g.op("NonMaxSuppression", boxes_, scores, most_, threshold_, least)
         return (
-            found.setType(found.type().with_sizes([None, 3]))
-            if hasattr(found.type(), "with_sizes")
-            else found
+            selected.setType(selected.type().with_sizes([None, 3]))
+            if hasattr(selected.type(), "with_sizes")
+            else selected
         )
 
 
@@ -54,10 +54,10 @@ def suppress(boxes_: torch.Tensor, valid: torch.Tensor, threshold: float) -> tor
     count = boxes_.shape[1]
     falling = torch.arange(count, 0, -1, device=boxes_.device, dtype=torch.float32)
     scores = (falling * valid.to(torch.float32)).unsqueeze(1)
-    found = _NonMaxSuppression.apply(boxes_, scores, threshold, 2**31 - 1)  # type: ignore[no-untyped-call]
+    selected = _NonMaxSuppression.apply(boxes_, scores, threshold, 2**31 - 1)  # type: ignore[no-untyped-call]
     kept = torch.zeros_like(valid, dtype=torch.float32)
-    ones = torch.ones_like(found[:, 0], dtype=torch.float32)
-    return kept.index_put((found[:, 0], found[:, 2]), ones) > 0
+    ones = torch.ones_like(selected[:, 0], dtype=torch.float32)
+    return kept.index_put((selected[:, 0], selected[:, 2]), ones) > 0
 
 
 class _MaxRoiPool(torch.autograd.Function):
@@ -80,5 +80,5 @@ def max_roi_pool(x: torch.Tensor, rois: torch.Tensor, height: int, width: int, s
 
 def best(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The ``count`` highest scores of the last axis and their places; of equal ones the first, as ONNX's TopK."""
-    found = torch.topk(scores, count, -1)
-    return found.values, found.indices
+    top = torch.topk(scores, count, -1)
+    return top.values, top.indices

@@ -48,8 +48,8 @@ def _constant(g: Any, value: Any, dtype: Any = np.float32) -> Any:
 
 def _sizes(x: Any) -> list[int] | None:
     """A traced value's shape, where all of it is known."""
-    found = x.type().sizes()
-    return None if found is None or any(n is None for n in found) else list(found)
+    sizes = x.type().sizes()
+    return None if sizes is None or any(n is None for n in sizes) else list(sizes)
 
 
 def _trunc(g: Any, x: Any) -> Any:
@@ -91,16 +91,16 @@ def _unfold(g: Any, x: Any, dimension: Any, size: Any, step: Any) -> Any:
         return helper._unimplemented("unfold", "input size not known")
     axis %= len(sizes)
     starts = np.arange(0, sizes[axis] - size + 1, step)
-    found = g.op("Gather", x, _constant(g, starts[:, None] + np.arange(size), np.int64), axis_i=axis)
+    windows = g.op("Gather", x, _constant(g, starts[:, None] + np.arange(size), np.int64), axis_i=axis)
     order = [i for i in range(len(sizes) + 1) if i != axis + 1] + [axis + 1]
-    found = g.op("Transpose", found, perm_i=order)
+    windows = g.op("Transpose", windows, perm_i=order)
     sizes[axis] = len(starts)
-    return found.setType(x.type().with_sizes([*sizes, size]))
+    return windows.setType(x.type().with_sizes([*sizes, size]))
 
 
 def _pad(g: Any, x: Any, pad: Any, mode: Any, value: Any) -> Any:
     """torch's own, whose result has a shape where that is known: what follows may need it."""
-    found = _of_the_exporter("symbolic_opset11").pad(g, x, pad, mode, value)
+    padded = _of_the_exporter("symbolic_opset11").pad(g, x, pad, mode, value)
     sizes = _sizes(x)
     amounts = (
         [helper._maybe_get_const(v, "i") for v in helper._unpack_list(pad)]
@@ -108,10 +108,10 @@ def _pad(g: Any, x: Any, pad: Any, mode: Any, value: Any) -> Any:
         else helper._maybe_get_const(pad, "is")
     )
     if sizes is None or not isinstance(amounts, list) or not all(isinstance(n, int) for n in amounts):
-        return found
+        return padded
     for i in range(len(amounts) // 2):
         sizes[-1 - i] += amounts[2 * i] + amounts[2 * i + 1]
-    return found.setType(x.type().with_sizes(sizes))
+    return padded.setType(x.type().with_sizes(sizes))
 
 
 def _batch_norm(
@@ -149,8 +149,8 @@ class _Windows:
         self, x: Any, axes: int, kernel: Any, stride: Any, pad: Any, dilation: Any, ceil: Any
     ) -> None:
         def each(value: Any) -> list[int]:
-            found = list(helper._get_const(value, "is", "window")) if value is not None else [1]
-            return found * axes if len(found) == 1 else found
+            numbers = list(helper._get_const(value, "is", "window")) if value is not None else [1]
+            return numbers * axes if len(numbers) == 1 else numbers
 
         self.kernel, self.dilation, self.pad = each(kernel), each(dilation), each(pad)
         self.stride = each(stride) if helper._get_const(stride, "is", "stride") else self.kernel

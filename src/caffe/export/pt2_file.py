@@ -112,7 +112,7 @@ def runner(path: PathLike, names: Sequence[str], outputs: Sequence[str]) -> Runn
 
     def run(arrays: Arrays) -> dict[str, Any]:
         with torch.no_grad():
-            found = program(*[torch.from_numpy(np.ascontiguousarray(arrays[n])) for n in names])
-        return {name: value.numpy() for name, value in zip(outputs, found)}
+            values = program(*[torch.from_numpy(np.ascontiguousarray(arrays[n])) for n in names])
+        return {name: value.numpy() for name, value in zip(outputs, values)}
 
     return run

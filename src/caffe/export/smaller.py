@@ -74,15 +74,15 @@ def photos(
     """What a net's inputs get for a folder's photos, one at a time: prepared, or as they are where the model itself
     prepares them (``inside``). ``others`` are values for further inputs. Raises InputError for a folder without any.
     """
-    found = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in _PHOTOS)[:MOST_PHOTOS]
-    if not found:
+    files = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in _PHOTOS)[:MOST_PHOTOS]
+    if not files:
         raise InputError(
             f"{folder} has no photos to calibrate with ({', '.join(sorted(_PHOTOS))})",
             fix="Give a folder of some dozens that are like those to come",
         )
     prepare = preprocess.module((1, *shape[1:]))
     feeds = []
-    for path in found:
+    for path in files:
         image = (
             torch.from_numpy(_read(path, preprocess, shape))[None].expand(shape[0], -1, -1, -1).contiguous()
         )

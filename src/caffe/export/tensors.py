@@ -21,10 +21,10 @@ def write(
 
 def read(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     """The tensors of a file."""
-    found: dict[str, torch.Tensor] = package("safetensors.torch", "reading safetensors").load_file(
+    tensors: dict[str, torch.Tensor] = package("safetensors.torch", "reading safetensors").load_file(
         os.fspath(path)
     )
-    return found
+    return tensors
 
 
 def state_of(module: TorchNet) -> dict[str, torch.Tensor]:

@@ -85,11 +85,11 @@ class TorchNet(nn.Module):
 
     def _free(self, name: str) -> str:
         """An attribute's name for a layer's, that nothing else has."""
-        found = re.sub(r"\W", "_", name) or "layer"
-        found = f"layer_{found}" if found[0].isdigit() else found
-        while hasattr(self, found) or keyword.iskeyword(found):
-            found += "_"
-        return found
+        free = re.sub(r"\W", "_", name) or "layer"
+        free = f"layer_{free}" if free[0].isdigit() else free
+        while hasattr(self, free) or keyword.iskeyword(free):
+            free += "_"
+        return free
 
     def forward(self, *inputs: torch.Tensor, **named: torch.Tensor) -> Outputs:
         """The outputs for inputs, in the order of ``input_names`` or by name. Raises InputError."""
@@ -112,19 +112,19 @@ class TorchNet(nn.Module):
 
     def blobs(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Every blob's values by name, as the last layer leaves them."""
-        found = dict(inputs)
+        values = dict(inputs)
         for place in self.places:
             node, form = place.node, place.form
             bottoms = [
-                found[n].detach() if i in node.detached else found[n] for i, n in enumerate(node.bottoms)
+                values[n].detach() if i in node.detached else values[n] for i, n in enumerate(node.bottoms)
             ]
             if form is not None and form.before is not None:
                 bottoms[0] = form.before[0](bottoms[0])
             tops = getattr(self, place.attribute)(*bottoms)
             if form is not None and form.after is not None:
                 tops = form.after[0](tops)
-            found.update(zip(node.tops, (tops,) if isinstance(tops, torch.Tensor) else tops))
-        return found
+            values.update(zip(node.tops, (tops,) if isinstance(tops, torch.Tensor) else tops))
+        return values
 
     def reset(self) -> None:
         """Forget what recurrent layers carry from one forward to the next: it starts from zeros."""
@@ -160,7 +160,7 @@ class TorchNet(nn.Module):
 
     def caffe_weights(self) -> list[tuple[str, list[npt.NDArray[np.float32]]]]:
         """Each layer's parameters as its blobs have them; what ``net.copy_from(module)`` takes."""
-        found = []
+        weights = []
         for place in self.places:
             submodule = getattr(self, place.attribute)
             names = [p.name for p in place.node.params]
@@ -169,8 +169,8 @@ class TorchNet(nn.Module):
                 state = place.form.from_state(state)
             arrays = [state[p.name].reshape(p.tensor.shape).float().cpu().numpy() for p in place.node.params]
             if arrays:
-                found.append((place.node.name, arrays))
-        return found
+                weights.append((place.node.name, arrays))
+        return weights
 
 
 def _submodule(

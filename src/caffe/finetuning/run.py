@@ -104,10 +104,10 @@ def prepare(settings: Settings, progress: Callable[[], None] = lambda: None) -> 
 
     Raises what :func:`images.scan` raises, NetError, InputError.
     """
-    found = images.find(settings.folder, settings.labels, settings.root)
+    folder = images.find(settings.folder, settings.labels, settings.root)
     given = prototxt.read_net(settings.model) if settings.model else None
-    images.leave_out_damaged(found, progress)
-    net = given or _small(found)
+    images.leave_out_damaged(folder, progress)
+    net = given or _small(folder)
     size = definition.input_size(net)
     mean = settings.mean or ((104.0, 117.0, 123.0) if size.channels == 3 and settings.weights else (127.5,))
     if len(mean) == 1:
@@ -117,17 +117,17 @@ def prepare(settings: Settings, progress: Callable[[], None] = lambda: None) -> 
             f"The mean must have 1 or {size.channels} values, as the net's channels; got {len(mean)}"
         )
     scale = settings.scale or (1.0 if settings.weights else 1 / 127.5)
-    new = definition.renew_last(net, len(found.classes)) if settings.model else "score"
+    new = definition.renew_last(net, len(folder.classes)) if settings.model else "score"
     definition.set_multipliers(net.param, new, settings.freeze, 10.0 if settings.weights else 1.0)
-    train, test = images.split(found, settings.test_share, settings.seed)
+    train, test = images.split(folder, settings.test_share, settings.seed)
     batch = settings.batch_size or max(min(32, len(train) // 4), 1)
     if batch > len(train):
         raise InputError(f"The batch must be at most the {len(train)} images to learn from; got {batch}")
     out = settings.out
     (out / "snapshots").mkdir(parents=True)
-    images.write_list(out / "train.txt", _balanced(train) if settings.balance else train, found.marks)
-    images.write_list(out / "test.txt", test, found.marks)
-    root = f"{found.root.resolve()}/"
+    images.write_list(out / "train.txt", _balanced(train) if settings.balance else train, folder.marks)
+    images.write_list(out / "test.txt", test, folder.marks)
+    root = f"{folder.root.resolve()}/"
     tests = math.ceil(len(test) / _TEST_BATCH)
     test_batch = math.ceil(len(test) / tests)  # few images, if any, are tested on twice
     mirror = size.channels == 3 if settings.mirror is None else settings.mirror
@@ -144,10 +144,10 @@ def prepare(settings: Settings, progress: Callable[[], None] = lambda: None) -> 
         )
         for name in ("train", "test")
     ]
-    if found.marks:
+    if folder.marks:
         for layer in layers:
-            layer.image_data_param.label_count = len(found.classes)
-    several = bool(found.marks)
+            layer.image_data_param.label_count = len(folder.classes)
+    several = bool(folder.marks)
     prototxt.write(out / "train_val.prototxt", train_form(net, layers[0], layers[1], several=several))
     prototxt.write(out / "deploy.prototxt", _one_image(net.param, "Sigmoid" if several else "Softmax"))
     epoch = math.ceil(len(train) / batch)
@@ -168,7 +168,7 @@ def prepare(settings: Settings, progress: Callable[[], None] = lambda: None) -> 
     arguments = settings.train_arguments(
         "loss" if several else "accuracy", settings.patience or (5 if settings.weights else 10)
     )
-    return Plan(settings, found, train, test, preparation, arguments)
+    return Plan(settings, folder, train, test, preparation, arguments)
 
 
 def finish(plan: Plan) -> Scores | MarkScores:
@@ -241,18 +241,18 @@ def _small(found: ImageFolder) -> prototxt.NetFile:
 
 def _one_image(param: caffe_pb2.NetParameter, ending: str) -> caffe_pb2.NetParameter:
     """The net to deploy, for an image at a time, which ends with a Softmax or Sigmoid."""
-    found = caffe_pb2.NetParameter()
-    found.CopyFrom(param)
-    for layer in found.layer:
+    deployed = caffe_pb2.NetParameter()
+    deployed.CopyFrom(param)
+    for layer in deployed.layer:
         layer.ClearField("param")
         for shape in layer.input_param.shape if layer.type == "Input" else ():
             shape.dim[0] = 1
-    last = found.layer[-1]
+    last = deployed.layer[-1]
     if last.type in ("Softmax", "Sigmoid"):
         last.type = ending
     else:
-        found.layer.add(name="prob", type=ending, bottom=[last.top[0]], top=["prob"])
-    return found
+        deployed.layer.add(name="prob", type=ending, bottom=[last.top[0]], top=["prob"])
+    return deployed
 
 
 def _balanced(lines: Lines) -> Lines:

@@ -87,9 +87,9 @@ class MarkScores:
 
     def by_class(self) -> list[tuple[float, float, int]]:
         """Precision, recall and number of images of each class; NaN where nothing was taken for it, or is of it."""
-        found = self.probabilities >= 0.5
+        rows = self.probabilities >= 0.5
         wanted = self.marks == 1
-        return _shares((found & wanted).sum(axis=0), found.sum(axis=0), wanted.sum(axis=0))
+        return _shares((rows & wanted).sum(axis=0), rows.sum(axis=0), wanted.sum(axis=0))
 
     def most_wrong(self, most: int = 12) -> list[Wrong]:
         """The images with a mark that the net was surest is otherwise."""

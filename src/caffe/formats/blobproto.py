@@ -86,9 +86,9 @@ def _finished(array: Array, dims: limits.Shape) -> Array:
 def _chosen(pieces: dict[int, list[Array]], numbers: Iterable[int]) -> Array | None:
     """The values of the first of these fields that has any."""
     for number in numbers:
-        found = pieces.get(number, [])
-        if sum(piece.size for piece in found):
-            return found[0] if len(found) == 1 else np.concatenate(found)
+        runs = pieces.get(number, [])
+        if sum(piece.size for piece in runs):
+            return runs[0] if len(runs) == 1 else np.concatenate(runs)
     return None
 
 
@@ -105,7 +105,7 @@ def _raw_values(data: Source, first: int, last: int, kind: int) -> Array:
 def _unpacked(data: Source, at: int, end: int, dtype: str) -> tuple[list[Array], int]:
     """The values of a field that stands as often as it has values, from the tag at ``at`` on."""
     record = np.dtype([("tag", "u1"), ("value", dtype)])
-    found = []
+    runs = []
     look, tag = _FIRST_RUN, data.byte(at)
     if at + 2 * record.itemsize > end or data.byte(at + record.itemsize) != tag:
         look = 1
@@ -115,10 +115,10 @@ def _unpacked(data: Source, at: int, end: int, dtype: str) -> tuple[list[Array],
         records = data.array(at, at + count * record.itemsize, "u1").view(record)
         other = np.flatnonzero(records["tag"] != tag)
         run = records["value"][: other[0] if other.size else None]
-        found.append(run.copy())
+        runs.append(run.copy())
         at += len(run) * record.itemsize
         if other.size or look == 1 or at + record.itemsize > end:
-            return found, at
+            return runs, at
         look = min(4 * look, 1 << 24)
 
 
@@ -138,16 +138,16 @@ def _read_shape(data: Source, start: int, end: int) -> list[int]:
 def parts(values: Array, diff: Array | None = None) -> list[Part]:
     """A BlobProto's bytes in pieces, arrays uncopied."""
     double = values.dtype == np.float64
-    found: list[Part] = []
+    pieces: list[Part] = []
     shape = caffe_pb2.BlobShape(dim=values.shape).SerializeToString()
     shape_field: list[Part] = [wire.tag(7, LENGTH), wire.encode_varint(len(shape)), shape]
     numbers = (8, 9) if double else (5, 6)
     if double:
-        found += shape_field
+        pieces += shape_field
     for number, array in zip(numbers, (values, diff)):
         if array is not None and array.size:
             flat = np.ascontiguousarray(array, "<f8" if double else "<f4").reshape(-1)
-            found += [wire.tag(number, LENGTH), wire.encode_varint(flat.nbytes), flat.data.cast("B")]
+            pieces += [wire.tag(number, LENGTH), wire.encode_varint(flat.nbytes), flat.data.cast("B")]
     if not double:
-        found += shape_field
-    return found
+        pieces += shape_field
+    return pieces

@@ -164,9 +164,9 @@ class FileSource(Source):
         return values.view(kind)
 
     def _read(self, at: int, size: int) -> bytes:
-        found = bytearray(size)
-        self._read_into(memoryview(found), at)
-        return bytes(found)
+        content = bytearray(size)
+        self._read_into(memoryview(content), at)
+        return bytes(content)
 
     def _read_into(self, target: memoryview, at: int) -> None:
         """Fill ``target`` from a place on; the system reads at most 2 GB at once."""

@@ -88,13 +88,13 @@ def check_names(layers: Iterable[tuple[str, int]]) -> None:
 
     Names with slashes are groups within groups there, so that 'a/0' cannot be a layer beside one 'a' with a blob.
     """
-    found = {name: count for name, count in layers if count}
-    for name in found:
+    counts = {name: count for name, count in layers if count}
+    for name in counts:
         parts = name.split("/")
         fault = "'/' at its ends or twice, '.' or a zero byte" if {"", "."} & {*parts} or "\0" in name else ""
         for i in range(1, len(parts)):
             outer = "/".join(parts[:i])
-            if parts[i].isdigit() and str(int(parts[i])) == parts[i] and int(parts[i]) < found.get(outer, 0):
+            if parts[i].isdigit() and str(int(parts[i])) == parts[i] and int(parts[i]) < counts.get(outer, 0):
                 fault = f"the place of a blob of layer '{outer}'"
         if fault:
             raise WeightsError(
@@ -164,10 +164,10 @@ def links_outside(group: h5py.Group, name: str) -> str:
         if isinstance(link, h5py.SoftLink):
             group, name = group.file if link.path.startswith("/") else group, f"{link.path}/{rest}"
         elif rest:
-            found = group.get(first)
-            if not isinstance(found, h5py.Group):
+            inner = group.get(first)
+            if not isinstance(inner, h5py.Group):
                 return ""
-            group, name = found, rest
+            group, name = inner, rest
         else:
             return ""
     raise limits.LimitError(f"must have links that end; got '{name[:100]}'")
@@ -223,16 +223,16 @@ class _Reading:
         """A group within another, which is not met a second time."""
         import h5py
 
-        found = self._entry(parent, name)
-        if not isinstance(found, h5py.Group):
+        child = self._entry(parent, name)
+        if not isinstance(child, h5py.Group):
             raise self._error(f"must have a group '{name[:100]}'; got a dataset")
-        address = int(h5py.h5o.get_info(found.id).addr)
+        address = int(h5py.h5o.get_info(child.id).addr)
         if address in self._seen:
             raise self._error(
-                f"must have every group once; got '{found.name[:100]}' again, within itself or another"
+                f"must have every group once; got '{child.name[:100]}' again, within itself or another"
             )
         self._seen.add(address)
-        return found
+        return child
 
     def _is_group(self, parent: h5py.Group, name: str) -> bool:
         import h5py
@@ -254,10 +254,10 @@ class _Reading:
     def blobs(self, group: h5py.Group) -> list[Array | None]:
         """The datasets 0, 1, … of a group; None for those that are missing."""
         keys = self._blob_keys(group)
-        found: list[Array | None] = [None] * (keys[-1] + 1 if keys else 0)
+        arrays: list[Array | None] = [None] * (keys[-1] + 1 if keys else 0)
         for key in keys:
-            found[key] = self._numbers(group, str(key))
-        return found
+            arrays[key] = self._numbers(group, str(key))
+        return arrays
 
     def _blob_keys(self, group: h5py.Group) -> list[int]:
         import h5py
@@ -291,13 +291,13 @@ class _Reading:
     def _dataset(self, group: h5py.Group, name: str) -> h5py.Dataset:
         import h5py
 
-        found = self._entry(group, name)
-        if not isinstance(found, h5py.Dataset):
+        dataset = self._entry(group, name)
+        if not isinstance(dataset, h5py.Dataset):
             raise self._error(f"must have a dataset '{name[:100]}'; got a group")
-        elsewhere = external(found)
+        elsewhere = external(dataset)
         if elsewhere and not allows_external():
             raise self._outside(name, elsewhere)
-        return found
+        return dataset
 
     def integer(self, group: h5py.Group, name: str) -> int:
         """The first value of a dataset: a count."""

@@ -21,10 +21,10 @@ def decoded(data: bytes | bytearray | memoryview, flag: int) -> npt.NDArray[Any]
     if not encoded.size or not _possible(encoded.data):
         return None
     try:
-        found = cv2.imdecode(encoded, flag)
+        pixels = cv2.imdecode(encoded, flag)
     except (cv2.error, MemoryError):  # too many pixels, for one
         return None
-    return None if found is None else np.asarray(found)
+    return None if pixels is None else np.asarray(pixels)
 
 
 def _possible(data: memoryview) -> bool:

@@ -98,8 +98,8 @@ class LmdbFile:
 
     def refresh(self) -> None:
         """Go to the last transaction. Raises CorruptDataError where the file is shorter than it says."""
-        found = self._layout.metas(self._bytes, self._page_size)
-        meta = max(found, key=lambda m: m.transaction, default=None)
+        metas = self._layout.metas(self._bytes, self._page_size)
+        meta = max(metas, key=lambda m: m.transaction, default=None)
         if os.fstat(self._file.fileno()).st_size != self._size:
             self._map()
         if meta is None:
@@ -146,14 +146,14 @@ class LmdbFile:
         Raises CorruptDataError, after the records in front of the damage.
         """
         tree = self._meta.tree
-        found = 0
+        count = 0
         for run in self._walk(tree, start):
-            found += len(run)
-            if found > tree.entries:
+            count += len(run)
+            if count > tree.entries:
                 break
             yield run
-        if found > tree.entries or (not start and found < tree.entries):
-            raise self._damaged(f"it says that it has {tree.entries:,} records, and has {found:,}")
+        if count > tree.entries or (not start and count < tree.entries):
+            raise self._damaged(f"it says that it has {tree.entries:,} records, and has {count:,}")
 
     def records(self, start: bytes = b"") -> Iterator[Record]:
         """The same, one by one."""
@@ -161,8 +161,8 @@ class LmdbFile:
 
     def get(self, key: bytes) -> memoryview | None:
         """The value of a key, or None."""
-        found, value = next(chain.from_iterable(self._walk(self._meta.tree, key)), (None, None))
-        return value if found == key else None
+        first, value = next(chain.from_iterable(self._walk(self._meta.tree, key)), (None, None))
+        return value if first == key else None
 
     def again(self) -> LmdbFile:
         """The same file, at the same transaction, to be refreshed and closed apart from this one."""
@@ -237,11 +237,11 @@ class LmdbFile:
         return (first, second, flags, key) if self._layout.low_first else (second, first, flags, key)
 
     def _children(self, number: int, places: tuple[int, ...]) -> list[int]:
-        found = []
+        pages = []
         for at in places:
             low, high, top, _ = self._node(at)
-            found.append(low | high << 16 | (top << 32 if self._layout.width == 8 else 0))
-        return found
+            pages.append(low | high << 16 | (top << 32 if self._layout.width == 8 else 0))
+        return pages
 
     def _from(self, number: int, places: tuple[int, ...], children: list[int], wanted: bytes) -> list[int]:
         """The children that may hold a key from ``wanted`` on: the last whose first key is not behind it, and more."""
@@ -263,9 +263,9 @@ class LmdbFile:
         view = self._bytes
         for i in range(0, len(numbers), _AT_ONCE):
             some = numbers[i : i + _AT_ONCE]
-            found = self._spans(np.array(some, np.int64))
-            if found is not None:
-                keys, starts, ends = found
+            spans = self._spans(np.array(some, np.int64))
+            if spans is not None:
+                keys, starts, ends = spans
                 yield [(key, view[start:end]) for key, start, end in zip(keys, starts, ends)]
                 continue
             for number in some:  # with values that are no plain bytes, or damaged: it is said which

@@ -102,11 +102,11 @@ def read(folder: str | Path) -> ModelFolder:
     folder = Path(folder)
     if _is_archive(folder):
         folder = _unpack(folder)
-    found = _described(folder) if (folder / NAME).exists() else _published(folder)
-    for part in (found.deploy, found.weights):
+    model = _described(folder) if (folder / NAME).exists() else _published(folder)
+    for part in (model.deploy, model.weights):
         if not part.is_file():
             raise MissingFileError("A model folder must hold it", file=part)
-    return found
+    return model
 
 
 def instead_of(net: str, weights: str | None) -> ModelFolder | None:
@@ -119,7 +119,7 @@ def _described(folder: Path) -> ModelFolder:
     try:
         described = json.loads(files.read_bytes(file, _LARGEST_DESCRIPTION, kind=DataError))
         how = described["preprocessing"]
-        found = ModelFolder(
+        model = ModelFolder(
             folder,
             [str(name) for name in described["classes"]],
             tuple(float(value) for value in how["mean"]),
@@ -141,15 +141,15 @@ def _described(folder: Path) -> ModelFolder:
         OverflowError,
     ) as error:
         raise DataError(f"is no description of a model: {type(error).__name__}: {error}", file=file) from None
-    if not all(0 <= size <= _LARGEST_SIDE for size in found.resize):
+    if not all(0 <= size <= _LARGEST_SIDE for size in model.resize):
         raise DataError(
-            f"must be two sizes of at most {_LARGEST_SIDE}; got {list(found.resize)}",
+            f"must be two sizes of at most {_LARGEST_SIDE}; got {list(model.resize)}",
             file=file,
             field="preprocessing.resize",
         )
     if number != FORMAT:
         raise DataError(f"must be {FORMAT}; got {number!r}", file=file, field="format")
-    return found
+    return model
 
 
 def _published(folder: Path) -> ModelFolder:
@@ -172,18 +172,18 @@ def _published(folder: Path) -> ModelFolder:
             file=folder,
             fix=f"caffe download_model_binary {folder}" if (folder / "readme.md").exists() else None,
         )
-    found = ModelFolder(folder, [], weights_name=snapshots[-1].name)
-    if found.labels_file.is_file():
-        text = files.read_bytes(found.labels_file, kind=DataError).decode("utf-8", "replace")
-        found.labels = [line for line in text.splitlines() if line.strip()]
+    model = ModelFolder(folder, [], weights_name=snapshots[-1].name)
+    if model.labels_file.is_file():
+        text = files.read_bytes(model.labels_file, kind=DataError).decode("utf-8", "replace")
+        model.labels = [line for line in text.splitlines() if line.strip()]
     mean = folder / "mean.binaryproto"
     if mean.is_file():
         image = binaryproto.read_blob(mean)
         if image.ndim < 2 or not image.size:
             raise DataError(f"must hold an image; got shape {list(image.shape)}", file=mean)
-        found.mean = tuple(float(value) for value in image.reshape(-1, *image.shape[-2:]).mean(axis=(1, 2)))
-        found.resize = (int(image.shape[-2]), int(image.shape[-1]))
-    return found
+        model.mean = tuple(float(value) for value in image.reshape(-1, *image.shape[-2:]).mean(axis=(1, 2)))
+        model.resize = (int(image.shape[-2]), int(image.shape[-1]))
+    return model
 
 
 def _named_in_readme(readme: Path) -> str:

@@ -189,29 +189,29 @@ class Source:
     @cached_property
     def layers(self) -> list[LayerBlock]:
         """The blocks ``layer`` and ``layers`` at the top level, in order."""
-        found: list[LayerBlock] = []
+        blocks: list[LayerBlock] = []
         depth = 0
         key, key_at = "", 0
         for kind, token, position in self.tokens():
             if kind == "mark":
                 if token in "{<":
                     if depth == 0 and key in ("layer", "layers"):
-                        found.append(LayerBlock(self.line_at(key_at), len(self._line_starts)))
+                        blocks.append(LayerBlock(self.line_at(key_at), len(self._line_starts)))
                     depth += 1
                 elif token in "}>":
                     depth -= 1
-                    if depth == 0 and found and found[-1].last == len(self._line_starts):
-                        found[-1].last = self.line_at(position)
+                    if depth == 0 and blocks and blocks[-1].last == len(self._line_starts):
+                        blocks[-1].last = self.line_at(position)
                 if token != ":":
                     key = ""
-            elif depth <= 2 and key in ("name", "type") and found:
+            elif depth <= 2 and key in ("name", "type") and blocks:
                 # depth 2: version 0 has its name in a layer within the layer
-                if depth > 0 and getattr(found[-1], key) is None:
-                    setattr(found[-1], key, token.strip("\"'"))
+                if depth > 0 and getattr(blocks[-1], key) is None:
+                    setattr(blocks[-1], key, token.strip("\"'"))
                 key = ""
             elif kind == "word":
                 key, key_at = token, position
-        return found
+        return blocks
 
     def first_line_of(self, key: str) -> int:
         """The line where a field first stands at the start of a line; 1 if nowhere."""

@@ -101,17 +101,17 @@ def _check(value: Any, path: str) -> None:
     """Raise ParseError where a graph names a function, or a size, that is none."""
     stack = [value]
     while stack:
-        found = stack.pop()
-        if isinstance(found, list):
-            stack.extend(found)
-        elif isinstance(found, dict):
-            stack.extend(found.values())
-            nodes = found.get("nodes")
+        part = stack.pop()
+        if isinstance(part, list):
+            stack.extend(part)
+        elif isinstance(part, dict):
+            stack.extend(part.values())
+            nodes = part.get("nodes")
             for node in nodes if isinstance(nodes, list) else ():
                 target = node.get("target") if isinstance(node, dict) else None
                 if not isinstance(target, str) or not _OPERATIONS.fullmatch(target):
                     raise ParseError(f"node of '{target}': no operation on tensors", file=path)
-            size = found.get("expr_str")
+            size = part.get("expr_str")
             if size is not None and not (isinstance(size, str) and _is_size(size)):
                 raise ParseError(f"'{str(size)[:60]}' is no expression of sizes", file=path)
 

@@ -68,7 +68,7 @@ def check(
     with one input. Raises NetError where an output differs by more than ``tolerance`` of its largest value;
     ``explain`` tells where it begins.
     """
-    found = Checked()
+    checked = Checked()
     generator = torch.Generator().manual_seed(0)
 
     def drawn(batch: int | None = None) -> list[torch.Tensor]:
@@ -79,31 +79,31 @@ def check(
 
     for run in range(runs):
         given = drawn() if run or sample is not None else list(inputs)
-        _compare(net, judge, given, outputs, tolerance, found, explain)
+        _compare(net, judge, given, outputs, tolerance, checked, explain)
     batch = int(inputs[0].shape[0]) if inputs and inputs[0].dim() else 0
-    found.batches.append(batch)
+    checked.batches.append(batch)
     other = batch + 1
     if changes_batch and batch and all(x.dim() and x.shape[0] == batch for x in inputs):
         given = drawn(other)
         try:
             wanted = judge(given)
         except Exception as error:
-            found.note = f"the model takes no batch of {other} ({type(error).__name__})"
-            return found
+            checked.note = f"the model takes no batch of {other} ({type(error).__name__})"
+            return checked
         if all(w.dim() and w.shape[0] != other for w in wanted):
-            found.note = "no output has a batch axis"
-            return found
+            checked.note = "no output has a batch axis"
+            return checked
         try:
             another = Checked()
             _compare(net, lambda _: wanted, given, outputs, tolerance, another, None)
-            found.batches.append(other)
-            found.runs += 1
-            found.errors = {name: max(e, another.errors[name]) for name, e in found.errors.items()}
+            checked.batches.append(other)
+            checked.runs += 1
+            checked.errors = {name: max(e, another.errors[name]) for name, e in checked.errors.items()}
         except CaffeError as error:
-            found.note = f"holds for a batch of {batch} only: {str(error)[:200]}"
+            checked.note = f"holds for a batch of {batch} only: {str(error)[:200]}"
         finally:
             _feed(net, inputs)
-    return found
+    return checked
 
 
 def random_like(
@@ -182,7 +182,7 @@ def layer_errors(
     _feed(net, inputs)
     net.forward()
     reference = graph.run(inputs)
-    found: dict[str, float] = {}
+    errors: dict[str, float] = {}
     for value, expected in reference.items():
         place = places.get(value)
         if (
@@ -196,8 +196,8 @@ def layer_errors(
         if got.shape != place.held or place.pads:
             continue
         lying = got.transpose(place.order)
-        found[place.blob] = max(found.get(place.blob, 0.0), relative_error(lying, expected.float().numpy()))
-    return found
+        errors[place.blob] = max(errors.get(place.blob, 0.0), relative_error(lying, expected.float().numpy()))
+    return errors
 
 
 def filled(

@@ -88,8 +88,8 @@ def convert(
     done = Conversion(net, param, blobs, outputs, dialect, list(dict.fromkeys(emitter.notes)), folded)
 
     def explain(inputs: list[torch.Tensor]) -> str:
-        found = layer_errors(apart, apart_blobs, graph, emitter.places, inputs)
-        parted = next(((b, err) for b, err in found.items() if err > tolerance), None)
+        errors = layer_errors(apart, apart_blobs, graph, emitter.places, inputs)
+        parted = next(((b, err) for b, err in errors.items() if err > tolerance), None)
         if parted is None:
             return ""
         node = next((n for n in graph.nodes if n.name == emitter.layer_of.get(parted[0])), None)
@@ -108,27 +108,27 @@ def convert(
 
 def _within(dialect: dialects.Dialect, param: caffe_pb2.NetParameter, net: Net) -> None:
     """Raise InputError for what the dialect's limits (kernels, strides, axes …) would refuse of what was written."""
-    found = dialects.check(
+    findings = dialects.check(
         dialect, param, shapes={name: tuple(blob.shape) for name, blob in net.blobs.items()}
     )
-    if found:
-        more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
+    if findings:
+        more = f"; and {len(findings) - 5} more" if len(findings) > 5 else ""
         raise InputError(
-            f"{dialect.title} would refuse: " + "; ".join(map(str, found[:5])) + more,
+            f"{dialect.title} would refuse: " + "; ".join(map(str, findings[:5])) + more,
             fix="Convert to another dialect (bvlc, caffe-torch) and rewrite these parts, or change the model",
         )
 
 
 def _outputs(emitter: Emitter) -> dict[str, str]:
-    found = {}
+    blobs = {}
     for name, value in emitter.graph.outputs.items():
         if not isinstance(value, Value):
             raise InputError(f"The output '{name}' does not depend on any input; a net has no use for it")
         place = emitter.places.get(value)
         if not isinstance(place, Place):
             raise InputError(f"The output '{name}' (where the largest values were) has no form in Caffe")
-        found[name] = emitter.output(name, place).blob
-    return found
+        blobs[name] = emitter.output(name, place).blob
+    return blobs
 
 
 def _renamed(param: caffe_pb2.NetParameter, outputs: dict[str, str]) -> dict[str, str]:

@@ -75,14 +75,14 @@ class Emitter:
         def place(leaf: Any) -> Any:
             if not isinstance(leaf, Value):
                 return leaf
-            found = self.places[leaf]
-            return found if keep or not found.pads else self.padded(found)
+            emitted = self.places[leaf]
+            return emitted if keep or not emitted.pads else self.padded(emitted)
 
         try:
-            found = function(self, **_clean(swapped(node.arguments(), place)))
+            emitted = function(self, **_clean(swapped(node.arguments(), place)))
         except Inexpressible as lack:
             raise self._refusal(node, lack) from None
-        results = list(found) if isinstance(found, (list, tuple)) else [found]
+        results = list(emitted) if isinstance(emitted, (list, tuple)) else [emitted]
         for value, result in zip(node.outputs, results):
             if isinstance(result, Place) and result.shape != value.shape:
                 raise InputError(
@@ -119,11 +119,11 @@ class Emitter:
 
     def _unique(self, name: str) -> str:
         name = name.strip().replace(" ", "_") or "layer"
-        found, i = name, 1
-        while found in self._names:
-            found, i = f"{name}_{i}", i + 1
-        self._names.add(found)
-        return found
+        free, i = name, 1
+        while free in self._names:
+            free, i = f"{name}_{i}", i + 1
+        self._names.add(free)
+        return free
 
     def layer(
         self,
@@ -323,14 +323,14 @@ class Emitter:
     def _ranges(self, axis: int, size: int, wanted: tuple[int, int]) -> list[tuple[int, int]]:
         """The wanted range and all others of this value that do not overlap, then what is left."""
         values = self._node.values() if self._node else []
-        found = [wanted]
+        ranges = [wanted]
         for value in values[:1]:
             for other in self._announced.get((value, axis), []):
-                if all(other[1] <= a or other[0] >= b for a, b in found) and other[0] < other[1]:
-                    found.append(other)
-        found.sort()
+                if all(other[1] <= a or other[0] >= b for a, b in ranges) and other[0] < other[1]:
+                    ranges.append(other)
+        ranges.sort()
         filled, at = [], 0
-        for a, b in [*found, (size, size)]:
+        for a, b in [*ranges, (size, size)]:
             if a > at:
                 filled.append((at, a))
             if b > a:

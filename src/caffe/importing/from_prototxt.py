@@ -72,11 +72,11 @@ def convert_net(
     done = Rewritten(param, arrays, target, report)
     after = filled(param, arrays, target.name) if arrays else _built(param, None, target.name)
     shapes = None if after is None else {name: tuple(blob.shape) for name, blob in after.blobs.items()}
-    found = dialects.check(target, param, shapes=shapes)
-    if found:
-        more = f"; and {len(found) - 10} more" if len(found) > 10 else ""
+    findings = dialects.check(target, param, shapes=shapes)
+    if findings:
+        more = f"; and {len(findings) - 10} more" if len(findings) > 10 else ""
         raise NetError(
-            f"has no form in {target.title} for: " + "; ".join(map(str, found[:10])) + more, file=source,
+            f"has no form in {target.title} for: " + "; ".join(map(str, findings[:10])) + more, file=source,
             fix="Change these layers, or convert to a dialect that has them (caffe lint --list)",
         )  # fmt: skip
     if net is not None and after is not None and arrays and runs:
@@ -100,7 +100,7 @@ def _built(source: Any, weights: Path_ | None, dialect: str | None) -> Net | Non
 def _compare(net: Net, after: Net, runs: int, source: Path_) -> dict[str, float]:
     rng = np.random.default_rng(0)
     outputs = [name for name in after.outputs if name in net.outputs] or list(after.outputs)
-    found: dict[str, float] = dict.fromkeys(outputs, 0.0)
+    errors: dict[str, float] = dict.fromkeys(outputs, 0.0)
     for run in range(runs):
         for a, b in zip(net.inputs, after.inputs):
             x = rng.normal(0, 1 if run else 30, net.blobs[a].shape)
@@ -109,11 +109,11 @@ def _compare(net: Net, after: Net, runs: int, source: Path_) -> dict[str, float]
         after.forward()
         for name in outputs:
             wanted = net.outputs[after.outputs.index(name)] if name not in net.outputs else name
-            found[name] = max(found[name], relative_error(after.blobs[name].data, net.blobs[wanted].data))
-        wrong = {name: error for name, error in found.items() if not error <= TOLERANCE}
+            errors[name] = max(errors[name], relative_error(after.blobs[name].data, net.blobs[wanted].data))
+        wrong = {name: error for name, error in errors.items() if not error <= TOLERANCE}
         if wrong:
             raise NetError(_parted(net, after, wrong), file=source)
-    return found
+    return errors
 
 
 def _parted(net: Net, after: Net, wrong: dict[str, float]) -> str:

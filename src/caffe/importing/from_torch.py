@@ -88,7 +88,7 @@ def judge_of(module: Any, count: int) -> Callable[[list[torch.Tensor]], list[tor
 
     def judge(inputs: list[torch.Tensor]) -> list[torch.Tensor]:
         with torch.no_grad():
-            found = leaves(module(*inputs))
-        return [t for t in found if isinstance(t, torch.Tensor)][:count]
+            tensors = leaves(module(*inputs))
+        return [t for t in tensors if isinstance(t, torch.Tensor)][:count]
 
     return judge

@@ -46,20 +46,20 @@ class Node:
 
     def arguments(self) -> dict[str, Any]:
         """The arguments by the names in the operator's schema, defaults included."""
-        found = {}
+        by_name = {}
         for i, arg in enumerate(schema(self.target).arguments):
             if i < len(self.args):
-                found[arg.name] = self.args[i]
+                by_name[arg.name] = self.args[i]
             elif arg.name in self.kwargs:
-                found[arg.name] = self.kwargs[arg.name]
+                by_name[arg.name] = self.kwargs[arg.name]
             elif arg.has_default_value():
-                found[arg.name] = arg.default_value
-        return found
+                by_name[arg.name] = arg.default_value
+        return by_name
 
     def values(self) -> list[Value]:
         """The values that it reads, each once."""
-        found = list(leaves((self.args, self.kwargs)))
-        return list(dict.fromkeys(v for v in found if isinstance(v, Value)))
+        read = list(leaves((self.args, self.kwargs)))
+        return list(dict.fromkeys(v for v in read if isinstance(v, Value)))
 
 
 @dataclass
@@ -100,8 +100,8 @@ class Graph:
 
         with torch.no_grad():
             for node in self.nodes:
-                found = node.target(*swapped(node.args, real), **swapped(node.kwargs, real))
-                results = [r for r in found if isinstance(r, torch.Tensor)] if node.several else [found]
+                result = node.target(*swapped(node.args, real), **swapped(node.kwargs, real))
+                results = [r for r in result if isinstance(r, torch.Tensor)] if node.several else [result]
                 known.update(zip(node.outputs, results))
         return known
 

@@ -122,7 +122,7 @@ class _Reader:
             inputs = [self._input(n, where) if n else None for n in node.input]
             call = Call(self.graph, node_name(node), where, attributes, self.opset, len(node.output))
             try:
-                found = handler(call, *inputs)
+                emitted = handler(call, *inputs)
             except InputError:
                 raise
             except (TypeError, ValueError, RuntimeError, IndexError, KeyError, AttributeError) as error:
@@ -130,7 +130,7 @@ class _Reader:
                 raise InputError(
                     f"{where}: {node.op_type} with these inputs cannot be followed: {first}"
                 ) from error
-            results = list(found) if isinstance(found, (list, tuple)) else [found]
+            results = list(emitted) if isinstance(emitted, (list, tuple)) else [emitted]
             self.known.update({n: r for n, r in zip(node.output, results) if n})
 
     def _input(self, name: str, where: str) -> Any:
@@ -259,5 +259,5 @@ def _dtype(kind: int) -> torch.dtype:
     import numpy as np
     from onnx import helper
 
-    found = torch.from_numpy(np.zeros(0, helper.tensor_dtype_to_np_dtype(kind))).dtype
-    return torch.float32 if found.is_floating_point else found
+    dtype = torch.from_numpy(np.zeros(0, helper.tensor_dtype_to_np_dtype(kind))).dtype
+    return torch.float32 if dtype.is_floating_point else dtype

@@ -28,9 +28,11 @@ def join(graph: Graph) -> None:
     """Replace ``F.local_response_norm``'s eight operators by one."""
     makers = {value: node for node in graph.nodes for value in node.outputs}
     for i, node in enumerate(graph.nodes):
-        found = _normalized(node, makers) if node.op == "div" else None
-        if found is not None:
-            graph.nodes[i] = replace(node, target=LOCAL_RESPONSE_NORM, args=(node.args[0], *found), kwargs={})
+        settings = _normalized(node, makers) if node.op == "div" else None
+        if settings is not None:
+            graph.nodes[i] = replace(
+                node, target=LOCAL_RESPONSE_NORM, args=(node.args[0], *settings), kwargs={}
+            )
     graph.drop_unused()
 
 

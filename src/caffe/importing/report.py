@@ -115,10 +115,10 @@ def images_of(folder: str) -> list[Path]:
     """The images of a folder, sorted. Raises MissingFileError, InputError."""
     if not Path(folder).is_dir():
         raise MissingFileError("There is no such folder", file=folder)
-    found = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in _IMAGES)
-    if not found:
+    images = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in _IMAGES)
+    if not images:
         raise InputError("It holds no images", file=folder, fix=f"Images end in {', '.join(_IMAGES)}")
-    return found
+    return images
 
 
 @dataclass
@@ -166,7 +166,7 @@ def ranges(net: Net, photos: Photos) -> list[Range]:
     if len(net.inputs) != 1:
         raise InputError(f"Ranges are taken over images; the net's inputs are {list(net.inputs)}")
     steps = list(net.steps)
-    found: dict[tuple[str, str], list[Array]] = {}
+    measured: dict[tuple[str, str], list[Array]] = {}
 
     for path in photos.paths:
         net.blobs[name].data[...] = photos.image(path, shape)
@@ -176,9 +176,9 @@ def ranges(net: Net, photos: Photos) -> list[Range]:
                 values = np.asarray(net.blobs[blob].data)
                 low, high, average = float(values.min()), float(values.max()), float(values.mean())
                 p999 = float(np.quantile(np.abs(values), 0.999))
-                found.setdefault((step.layer.name, blob), []).append(np.array([low, high, average, p999]))
+                measured.setdefault((step.layer.name, blob), []).append(np.array([low, high, average, p999]))
     result = []
-    for (layer, blob), rows in found.items():
+    for (layer, blob), rows in measured.items():
         table = np.stack(rows)
         result.append(
             Range(layer, blob, table[:, 0].min(), table[:, 1].max(), table[:, 2].mean(), table[:, 3].max())

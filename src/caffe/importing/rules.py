@@ -54,8 +54,8 @@ class Inexpressible(Exception):
 
 def dialects_with(types: Sequence[str]) -> list[str]:
     """The dialects that have all these layer types; none for no type."""
-    found = [set(dialects.having(t)) for t in types]
-    return sorted(set.intersection(*found), key=_known_first) if found else []
+    having = [set(dialects.having(t)) for t in types]
+    return sorted(set.intersection(*having), key=_known_first) if having else []
 
 
 def _known_first(name: str) -> tuple[bool, int, str]:

@@ -176,8 +176,8 @@ def _function(path: str, name: str) -> tuple[torch.nn.Module, Any]:
         spec.loader.exec_module(module)
         if not hasattr(module, name):
             raise InputError(f"It has no '{name}'", file=path, fix=close_names(name, dir(module)) or None)
-        found = getattr(module, name)
-        made = found() if callable(found) and not isinstance(found, torch.nn.Module) else found
+        function = getattr(module, name)
+        made = function() if callable(function) and not isinstance(function, torch.nn.Module) else function
     finally:
         sys.path.remove(folder)
     if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], torch.nn.Module):

@@ -202,8 +202,8 @@ def rename(net: caffe_pb2.NetParameter, names: Mapping[str, str]) -> None:
 
 
 def _readers(net: caffe_pb2.NetParameter) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {t: [] for layer in net.layer for t in layer.top}
+    readers: dict[str, list[str]] = {t: [] for layer in net.layer for t in layer.top}
     for layer in net.layer:
         for bottom in layer.bottom:
-            found.setdefault(bottom, []).append(layer.name)
-    return found
+            readers.setdefault(bottom, []).append(layer.name)
+    return readers

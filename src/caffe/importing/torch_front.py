@@ -83,10 +83,10 @@ def attached(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
 def inputs_of(program: Any) -> dict[str, torch.Tensor]:
     """The inputs of an ExportedProgram without values, by name; sizes that are free are symbols."""
     names = set(program.graph_signature.user_inputs)
-    found = {
+    inputs = {
         n.name: n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder" and n.name in names
     }
-    return {name: x for name, x in found.items() if isinstance(x, torch.Tensor)}
+    return {name: x for name, x in inputs.items() if isinstance(x, torch.Tensor)}
 
 
 def graph_of(program: Any, input_names: Sequence[str] = (), output_names: Sequence[str] = ()) -> Graph:
@@ -257,9 +257,9 @@ def _where(node: Any) -> str:
 def _outputs(graph: Graph, node: Any, program: Any, known: Mapping[Any, Any], names: Sequence[str]) -> None:
     wanted = set(program.graph_signature.user_outputs)
     given = list(names)
-    found = [n for n in node.args[0] if isinstance(n, torch.fx.Node) and n.name in wanted]
-    keys = _keys(program, len(found))
-    for i, out in enumerate(found):
+    outputs = [n for n in node.args[0] if isinstance(n, torch.fx.Node) and n.name in wanted]
+    keys = _keys(program, len(outputs))
+    for i, out in enumerate(outputs):
         value = known[out]
         if isinstance(value, (Value, torch.Tensor)):
             graph.outputs[given[i] if i < len(given) else keys[i]] = value

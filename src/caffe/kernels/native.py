@@ -47,12 +47,12 @@ def library() -> ctypes.CDLL | None:
     Processor, flags and source are its key in the cache (folder TORCHINDUCTOR_CACHE_DIR; CXX names the compiler).
     """
     try:
-        found = load_cpp(source(), FLAGS)
+        built = load_cpp(source(), FLAGS)
     except Exception as error:  # whatever the compiler or its driver raises, there is another way
         reason = str(error).strip().splitlines() or [type(error).__name__]
         logs.warning(f"The kernels for compiled nets can't be built, torch's are used: {reason[0]}")
         return None
-    return declared(found)
+    return declared(built)
 
 
 def source() -> str:
@@ -73,10 +73,10 @@ def declared(found: ctypes.CDLL) -> ctypes.CDLL:
 
 def loaded() -> ctypes.CDLL:
     """The library, for those who have been told that it is there."""
-    found = library()
-    if found is None:
+    built = library()
+    if built is None:
         raise RuntimeError("The kernels for compiled nets can't be built here")
-    return found
+    return built
 
 
 def integers(*values: int) -> ctypes.Array[ctypes.c_int64]:

@@ -23,8 +23,8 @@ def convolutions(
     Of each: x (N × C × H × W, float32), the kernels as :mod:`.winograd` (sizes 3 and 5) or :mod:`.panels` (1) packs
     them, the bias (outputs), the kernels' size, the pad, whether a ReLU is behind it.
     """
-    found: torch.Tensor = torch.ops.caffe.convolutions(x, kernels, bias, sizes, pads, relu)
-    return found
+    y: torch.Tensor = torch.ops.caffe.convolutions(x, kernels, bias, sizes, pads, relu)
+    return y
 
 
 def separable(
@@ -35,8 +35,8 @@ def separable(
     x (N × C × H × W, float32); ``params``: the depthwise kernels as :mod:`.separable` packs them, their bias (C), the
     others as :mod:`.panels` packs them, their bias (outputs). ``relu``: whether one is behind the first, the second.
     """
-    found: torch.Tensor = torch.ops.caffe.separable(x, params, size, stride, pad, relu)
-    return found
+    y: torch.Tensor = torch.ops.caffe.separable(x, params, size, stride, pad, relu)
+    return y
 
 
 def image(
@@ -46,8 +46,8 @@ def image(
 
     ``kernels`` as :mod:`.panels` packs them, bias (outputs); ``relu``: whether one is behind it.
     """
-    found: torch.Tensor = torch.ops.caffe.image(x, kernels, bias, size, stride, pad, relu)
-    return found
+    y: torch.Tensor = torch.ops.caffe.image(x, kernels, bias, size, stride, pad, relu)
+    return y
 
 
 def chain(
@@ -58,14 +58,14 @@ def chain(
     x (N × C × H × W, float32); ``params``: all of theirs; ``windows``: size, stride and pad of each; ``relu``: two for
     each, image's the second.
     """
-    found: torch.Tensor = torch.ops.caffe.chain(x, params, windows, relu, of_image)
-    return found
+    y: torch.Tensor = torch.ops.caffe.chain(x, params, windows, relu, of_image)
+    return y
 
 
 def lrn(x: torch.Tensor, size: int, alpha: float, k: float) -> torch.Tensor:
     """x · (k + alpha · Σ x²)^−0.75 over ``size`` channels, for x (N × C × H × W, float32), in channels_last."""
-    found: torch.Tensor = torch.ops.caffe.lrn(x, size, alpha, k)
-    return found
+    y: torch.Tensor = torch.ops.caffe.lrn(x, size, alpha, k)
+    return y
 
 
 def _joint_top(

@@ -70,10 +70,10 @@ def _scales(size: int) -> list[float]:
 
 def _product(roots: Sequence[Fraction]) -> list[Fraction]:
     """The coefficients of the polynomial with these roots, lowest power first."""
-    found = [Fraction(1)]
+    product = [Fraction(1)]
     for root in roots:
-        found = [low - root * high for low, high in zip([Fraction(0), *found], [*found, Fraction(0)])]
-    return found
+        product = [low - root * high for low, high in zip([Fraction(0), *product], [*product, Fraction(0)])]
+    return product
 
 
 def _norm(row: Sequence[Fraction]) -> float:

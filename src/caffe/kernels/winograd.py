@@ -33,9 +33,9 @@ def transform(weight: torch.Tensor, group: int) -> torch.Tensor:
     """Kernels (outputs × channels of a group × size × size) as :func:`convolve` takes them."""
     size = weight.shape[2]
     matrix = torch.tensor(transforms.kernels(size), dtype=torch.float64)
-    found = torch.einsum("ai,ocij,bj->oabc", matrix, weight.double(), matrix)
+    transformed = torch.einsum("ai,ocij,bj->oabc", matrix, weight.double(), matrix)
     return panels.pack(
-        found.reshape(group, len(weight) // group, transforms.side(size) ** 2, weight.shape[1])
+        transformed.reshape(group, len(weight) // group, transforms.side(size) ** 2, weight.shape[1])
     )
 
 

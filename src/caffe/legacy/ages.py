@@ -140,14 +140,14 @@ def _guarded(tree: ast.Module, wanted: ast.AST) -> bool:
 
 def defined(tree: ast.Module) -> set[str]:
     """The names that a script gives a meaning to."""
-    found = set()
+    names = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            found.add(node.name)
+            names.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
+            names.add(node.id)
         elif isinstance(node, ast.arg):
-            found.add(node.arg)
+            names.add(node.arg)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            found.update((a.asname or a.name).split(".")[0] for a in node.names)
-    return found
+            names.update((a.asname or a.name).split(".")[0] for a in node.names)
+    return names

@@ -66,11 +66,11 @@ class Arithmetic(Renewal):
     @functools.cached_property
     def _bindings(self) -> dict[str, list[ast.expr | None]]:
         """The values that each name is given anywhere; None for those that nothing is known of."""
-        found: dict[str, list[ast.expr | None]] = {}
+        bindings: dict[str, list[ast.expr | None]] = {}
 
         def bind(target: ast.expr, value: ast.expr | None) -> None:
             if isinstance(target, ast.Name):
-                found.setdefault(target.id, []).append(value)
+                bindings.setdefault(target.id, []).append(value)
             elif isinstance(target, (ast.Tuple, ast.List)):
                 same = isinstance(value, ast.Tuple) and len(value.elts) == len(target.elts)
                 is_shape = isinstance(value, ast.Attribute) and value.attr == "shape"
@@ -86,12 +86,12 @@ class Arithmetic(Renewal):
             elif isinstance(node, (ast.For, ast.comprehension)):
                 bind(node.target, None)
                 if isinstance(node.iter, ast.Call):
-                    self._bind_loop(found, node.target, called(node.iter))
+                    self._bind_loop(bindings, node.target, called(node.iter))
             elif isinstance(node, ast.arg):
-                found.setdefault(node.arg, []).append(None)
+                bindings.setdefault(node.arg, []).append(None)
             elif isinstance(node, ast.withitem) and node.optional_vars is not None:
                 bind(node.optional_vars, None)
-        return found
+        return bindings
 
     @staticmethod
     def _bind_loop(found: dict[str, list[ast.expr | None]], target: ast.expr, called: str) -> None:

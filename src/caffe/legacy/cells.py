@@ -32,12 +32,12 @@ def translate_cell(text: str, python2: bool | None = None) -> Translation:
         is_command = line.lstrip().startswith("!") or "= !" in line
         line = re.sub(r"^(\s*[!%])[ \t]+", r"\1", line)  # '% matplotlib inline' was allowed
         kept.append(commands.ours(line) if is_command else line)
-    found = translate("".join(plain), "this cell", python2)
-    out = found.text.splitlines(keepends=True)
+    translation = translate("".join(plain), "this cell", python2)
+    out = translation.text.splitlines(keepends=True)
     for i, line in enumerate(out):
         if _MARK in line:
             out[i] = kept[int(line.split(_MARK, 1)[1])]
-    return Translation("".join(out), found.changes, found.python2)
+    return Translation("".join(out), translation.changes, translation.python2)
 
 
 def _is_ipythons(line: str) -> bool:
@@ -56,12 +56,12 @@ class Cells:
     def __call__(self, lines: list[str]) -> list[str]:
         text = "".join(lines)
         try:
-            found = translate_cell(text, self.python2)
+            translation = translate_cell(text, self.python2)
         except CaffeError:
             return lines  # IPython says what is wrong with it
-        self.python2 = self.python2 or found.python2 or None
+        self.python2 = self.python2 or translation.python2 or None
         if self.explain and text != self._told:
             self._told = text
-            for change in found.changes:
+            for change in translation.changes:
                 print(change)
-        return found.text.splitlines(keepends=True)
+        return translation.text.splitlines(keepends=True)

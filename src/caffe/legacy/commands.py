@@ -93,7 +93,7 @@ def ours_of(args: Any) -> Any:
     if isinstance(args, (list, tuple)) and args and all(isinstance(a, str) for a in args):
         head = [str(a) for a in args[:2]]
         for count in (2, 1):
-            found = ours(" ".join(head[:count]))
-            if found != " ".join(head[:count]) and " " not in "".join(head[:count]):
-                return [*shlex.split(found), *args[count:]]
+            line = ours(" ".join(head[:count]))
+            if line != " ".join(head[:count]) and " " not in "".join(head[:count]):
+                return [*shlex.split(line), *args[count:]]
     return args

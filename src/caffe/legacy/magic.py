@@ -21,27 +21,27 @@ def plain(text: str) -> Edits:
     if not re.search(r"^[ \t]*[!%]|^In ?\[|=[ \t]*!(?!=)", text, re.MULTILINE):
         return edits
     inside = _inside(text)
-    for found in _PROMPT.finditer(text):
-        if found.start() not in inside:
-            edits.replace(found.start(), found.end(), "", "a prompt of IPython's")
-    for found in _ASSIGNED.finditer(text):
-        if found.start() not in inside and found.start(3) not in inside:
-            call = _call("captured", found.group(3))
-            start = found.start(3) - 1
-            edits.replace(start, found.end(), call, "a command of the shell")
-    for found in _LINE.finditer(text):
-        if found.start(2) in inside or found.start() in inside:
+    for match in _PROMPT.finditer(text):
+        if match.start() not in inside:
+            edits.replace(match.start(), match.end(), "", "a prompt of IPython's")
+    for match in _ASSIGNED.finditer(text):
+        if match.start() not in inside and match.start(3) not in inside:
+            call = _call("captured", match.group(3))
+            start = match.start(3) - 1
+            edits.replace(start, match.end(), call, "a command of the shell")
+    for match in _LINE.finditer(text):
+        if match.start(2) in inside or match.start() in inside:
             continue
-        line = found.group(2).rstrip()
+        line = match.group(2).rstrip()
         if line.startswith("!"):
             call = _call("shell", line[1:])
-            edits.replace(found.start(2), found.end(), call, "a command of the shell")
+            edits.replace(match.start(2), match.end(), call, "a command of the shell")
         elif re.match(r"%{1,2}(timeit|time)\s+\S", line) and not line.startswith("%%"):
             statement = re.sub(r"^%\w+\s+(-\S+\s+\d*\s*)*", "", line)
-            edits.replace(found.start(2), found.end(), statement, "%time and %timeit: run once, not measured")
+            edits.replace(match.start(2), match.end(), statement, "%time and %timeit: run once, not measured")
         else:
             nothing = "pass" + "\n" * line.count("\n")
-            edits.replace(found.start(2), found.end(), nothing, f"{line.split()[0]} is for notebooks")
+            edits.replace(match.start(2), match.end(), nothing, f"{line.split()[0]} is for notebooks")
     return edits
 
 
@@ -61,7 +61,7 @@ def end_of_command(text: str, start: int) -> int:
 
 def _inside(text: str) -> set[int]:
     """Places of line starts that are within strings or brackets."""
-    found: set[int] = set()
+    inside: set[int] = set()
     depth = 0
     skip = -1
     for token in tokens(text):
@@ -73,9 +73,9 @@ def _inside(text: str) -> set[int]:
                 skip = end_of_command(text, token.start)  # the rest of a command is no Python
                 continue
         if token.kind == "string" and "\n" in token.text:
-            found.update(range(token.start + 1, token.end))
+            inside.update(range(token.start + 1, token.end))
         elif token.kind == "op":
             depth = max(0, depth + (token.text in "([{") - (token.text in ")]}"))
         if depth and token.kind in ("newline", "space"):
-            found.update(range(token.start, token.end + 1))
-    return found
+            inside.update(range(token.start, token.end + 1))
+    return inside

@@ -66,11 +66,11 @@ def is_within_checkout(path: str) -> bool:
 
 def place(path: str) -> str:
     """A path into a checkout, or the same one in :func:`ours` where it is not there."""
-    found = _WITHIN.fullmatch(path)
-    if found is None or os.path.exists(path):
+    match = _WITHIN.fullmatch(path)
+    if match is None or os.path.exists(path):
         return path
-    start = path[: -len(found.group(1))]
-    return f"{root(start)}".rstrip("/") + "/" + found.group(1)
+    start = path[: -len(match.group(1))]
+    return f"{root(start)}".rstrip("/") + "/" + match.group(1)
 
 
 def hint(message: str) -> str:
@@ -83,7 +83,7 @@ def hint(message: str) -> str:
             if any(remote.name == weights[0] for remote in entry.files):
                 return f"caffe root {ours()} --weights={entry.name}"
     for pattern, command in _HINTS:
-        found = re.search(pattern, message)
-        if found:
-            return command.format(*found.groups(), root=ours())
+        match = re.search(pattern, message)
+        if match:
+            return command.format(*match.groups(), root=ours())
     return ""

@@ -85,10 +85,10 @@ def map(function: Any, *sequences: Any) -> list[Any]:
 
 def filter(function: Any, sequence: Any) -> Any:
     """A list; of text a text, of a tuple a tuple."""
-    found = [x for x in sequence if (function(x) if function is not None else x)]
+    kept = [x for x in sequence if (function(x) if function is not None else x)]
     if isinstance(sequence, str):
-        return "".join(found)
-    return tuple(found) if isinstance(sequence, tuple) else found
+        return "".join(kept)
+    return tuple(kept) if isinstance(sequence, tuple) else kept
 
 
 def decode(value: Any, *args: Any, **kwargs: Any) -> Any:

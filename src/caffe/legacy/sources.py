@@ -31,37 +31,37 @@ def read(path: str | os.PathLike[str]) -> Translation:
 
 def code(path: str) -> types.CodeType:
     """A script compiled as translated; kept in :data:`translated`."""
-    found = translated[path] = read(path)
+    translation = translated[path] = read(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        return compile(found.text, path, "exec", dont_inherit=True)
+        return compile(translation.text, path, "exec", dont_inherit=True)
 
 
 def start(script: str | os.PathLike[str]) -> Translation:
     """The translation of the script that modules beside belong to: they are of Python 2 where it is."""
     global assumed
     assumed = False
-    found = read(script)
-    assumed = found.python2
-    return found
+    translation = read(script)
+    assumed = translation.python2
+    return translation
 
 
 def with_modules(script: str | os.PathLike[str]) -> dict[Path, Translation]:
     """The script and the modules beside it that it imports, and they, in the order they are found."""
     first = Path(script).resolve()
-    found = {first: start(first)}
+    translations = {first: start(first)}
     waiting = [first]
     while waiting:
         path = waiting.pop(0)
-        for name in _imported(ast.parse(found[path].text)):
+        for name in _imported(ast.parse(translations[path].text)):
             for base in dict.fromkeys((path.parent, first.parent)):
                 place = base.joinpath(*name.split("."))
                 for module in (place.with_suffix(".py"), place / "__init__.py"):
-                    if module.is_file() and module not in found:
-                        found[module] = read(module)
+                    if module.is_file() and module not in translations:
+                        translations[module] = read(module)
                         waiting.append(module)
-    return found
+    return translations
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:

@@ -106,14 +106,14 @@ def _tuple_parameters(edits: Edits, parts: list[Token]) -> list[tuple[str, str]]
     start = next((i for i, t in enumerate(parts) if t.text == "("), None)
     if start is None:
         return []
-    found = []
+    parameters = []
     for piece in split_at(parts[start + 1 : closing(parts, start)], ","):
         if piece and piece[0].text == "(":
             name = "_" + "_".join(t.text for t in piece if t.kind == "name")
             end = closing(piece, 0)
-            found.append((edits.text[piece[0].start : piece[end].end], name))
+            parameters.append((edits.text[piece[0].start : piece[end].end], name))
             edits.replace(piece[0].start, piece[end].end, name, "parameters are unpacked in the function")
-    return found
+    return parameters
 
 
 def _lambdas(edits: Edits, parts: list[Token]) -> None:

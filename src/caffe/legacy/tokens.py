@@ -41,15 +41,15 @@ def tokens(text: str) -> list[Token]:
 
 def statements(text: str) -> Iterator[list[Token]]:
     """The simple statements and the heads of compound ones, without spaces and comments."""
-    found: list[Token] = []
+    statement: list[Token] = []
     depth, lambdas = 0, [0]
     for token in tokens(text):
         if token.kind in ("space", "comment"):
             continue
         if token.kind == "newline":
-            if depth == 0 and found:
-                yield found
-                found, lambdas = [], [0]
+            if depth == 0 and statement:
+                yield statement
+                statement, lambdas = [], [0]
             continue
         if token.text in "([{":
             depth += 1
@@ -58,21 +58,21 @@ def statements(text: str) -> Iterator[list[Token]]:
             depth -= 1
             lambdas.pop()
         if depth == 0 and token.text == ";" and token.kind == "op":
-            if found:
-                yield found
-            found, lambdas = [], [0]
+            if statement:
+                yield statement
+            statement, lambdas = [], [0]
             continue
-        found.append(token)
+        statement.append(token)
         if token.kind == "name" and token.text == "lambda":
             lambdas[-1] += 1
         elif token.text == ":" and token.kind == "op":
             if lambdas[-1]:
                 lambdas[-1] -= 1
-            elif depth == 0 and found[0].text in _COMPOUND:
-                yield found
-                found = []
-    if found:
-        yield found
+            elif depth == 0 and statement[0].text in _COMPOUND:
+                yield statement
+                statement = []
+    if statement:
+        yield statement
 
 
 def split_at(parts: list[Token], separator: str) -> list[list[Token]]:

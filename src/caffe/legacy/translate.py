@@ -113,8 +113,8 @@ def _refused(text: str, file: str, error: SyntaxError) -> ParseError:
 
 def decoded(content: bytes) -> str:
     """A script's text by its coding line, else UTF-8, else Latin-1 as Python 2 let pass."""
-    found = re.match(rb"^(?:[^\n]*\n)?[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", content)
-    for coding in (found.group(1).decode() if found else "utf-8-sig", "utf-8-sig", "latin-1"):
+    match = re.match(rb"^(?:[^\n]*\n)?[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", content)
+    for coding in (match.group(1).decode() if match else "utf-8-sig", "utf-8-sig", "latin-1"):
         try:
             return content.decode(coding)
         except (UnicodeDecodeError, LookupError):

@@ -160,7 +160,7 @@ def flickr_train_val() -> caffe_pb2.NetParameter:
 
 def flickr_solver() -> caffe_pb2.SolverParameter:
     """100,000 iterations from CaffeNet's weights, at a tenth of the rate that those were learned with."""
-    found = _solver(FLICKR, "finetune_flickr_style")
-    found.test_iter[:] = [100]
-    found.base_lr, found.stepsize, found.max_iter = 0.001, 20000, 100000
-    return found
+    solver = _solver(FLICKR, "finetune_flickr_style")
+    solver.test_iter[:] = [100]
+    solver.base_lr, solver.stepsize, solver.max_iter = 0.001, 20000, 100000
+    return solver

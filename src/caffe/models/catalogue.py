@@ -71,15 +71,15 @@ class Entry:
 def entries() -> dict[str, Entry]:
     """All entries by name; those that this package writes come first."""
     raw = json.loads(Path(__file__).with_name("catalogue.json").read_text(encoding="utf-8"))
-    found = {}
+    by_name = {}
     for item in raw:
         remotes = tuple(
             Remote(f["name"], tuple(f["urls"]), f["digest"], f.get("unpack", "")) for f in item.pop("files")
         )
         known = downloads.CATALOGUE.get(item["name"])
         entry = Entry(**{"note": "", **item}, files=remotes or (known.files if known else ()))
-        found[entry.name] = entry
-    return found
+        by_name[entry.name] = entry
+    return by_name
 
 
 def entry(name: str) -> Entry:

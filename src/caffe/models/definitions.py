@@ -52,14 +52,14 @@ class Definition:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileAccessError(f"cannot be made: {error.strerror}", file=place) from error
-        found = []
+        written = []
         for file, make in self.files.items():
             message = make()
             if isinstance(message, caffe_pb2.SolverParameter):
                 self._move(message, seen)
             prototxt.write(place / file, message)
-            found.append(place / file)
-        return found
+            written.append(place / file)
+        return written
 
     def _move(self, solver: caffe_pb2.SolverParameter, folder: str) -> None:
         for field in ("net", "train_net", "snapshot_prefix"):

@@ -206,7 +206,7 @@ def multibox_head(
         top: Top = net[f"{name}_flat"]
         return top
 
-    found: dict[str, list[Top]] = {"loc": [], "conf": [], "priorbox": [], "objectness": []}
+    heads: dict[str, list[Top]] = {"loc": [], "conf": [], "priorbox": [], "objectness": []}
     for i, layer in enumerate(from_layers):
         if normalizations and normalizations[i] != -1:
             filler = dict(type="constant", value=normalizations[i])
@@ -225,8 +225,8 @@ def multibox_head(
             raise InputError(f"max_sizes must have as many sizes as min_sizes; got {most} for {least}")
         count = len(least) * (1 + bool(most) + len(ratios) * (2 if flip else 1))
         boxes = 4 * count * (1 if share_location else num_classes)
-        found["loc"].append(predicted(layer, f"{layer}_mbox_loc{loc_postfix}", boxes))
-        found["conf"].append(predicted(layer, f"{layer}_mbox_conf{conf_postfix}", count * num_classes))
+        heads["loc"].append(predicted(layer, f"{layer}_mbox_loc{loc_postfix}", boxes))
+        heads["conf"].append(predicted(layer, f"{layer}_mbox_conf{conf_postfix}", count * num_classes))
         prior: dict[str, Any] = dict(min_size=least, clip=clip, variance=list(prior_variance), offset=offset)
         if most:
             prior["max_size"] = most
@@ -238,13 +238,13 @@ def multibox_head(
             square = img_height == img_width
             prior.update(dict(img_size=img_height) if square else dict(img_h=img_height, img_w=img_width))
         net[f"{layer}_mbox_priorbox"] = L.PriorBox(net[layer], net[data_layer], **prior)
-        found["priorbox"].append(net[f"{layer}_mbox_priorbox"])
+        heads["priorbox"].append(net[f"{layer}_mbox_priorbox"])
         if use_objectness:
-            found["objectness"].append(predicted(layer, f"{layer}_mbox_objectness", 2 * count))
-    for kind, tops in found.items():
+            heads["objectness"].append(predicted(layer, f"{layer}_mbox_objectness", 2 * count))
+    for kind, tops in heads.items():
         if tops or kind != "objectness":
             net[f"mbox_{kind}"] = L.Concat(*tops, axis=2 if kind == "priorbox" else 1)
-    return [net[f"mbox_{kind}"] for kind, tops in found.items() if tops]
+    return [net[f"mbox_{kind}"] for kind, tops in heads.items() if tops]
 
 
 def _entry(values: Sequence[Any], i: int) -> list[Any]:

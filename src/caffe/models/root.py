@@ -60,30 +60,30 @@ def lay_out(
     """
     place = Path(root)
     wanted = [catalogue.entry(name) for name in weights]
-    found = Layout()
+    layout = Layout()
     for folder in _FOLDERS:
         _make(place / folder)
     for definition in DEFINITIONS.values():
-        found.written += definition.write(root=place)
+        layout.written += definition.write(root=place)
     notebooks = place / lenet.FOLDER / "lenet_auto_solver.prototxt"
     prototxt.write(notebooks, lenet.notebook_solver())
-    found.written.append(notebooks)
+    layout.written.append(notebooks)
     at_hand = _files(sources)
     fetch = None if offline else (progress or (lambda name: _silent))
-    _bring(found, place, "mnist", downloads.CATALOGUE["mnist"], at_hand, fetch)
-    _bring_plain(found, place, at_hand)
-    if "data/ilsvrc12/synset_words.txt" in found.missing and fetch is not None:
-        _bring(found, place, "ilsvrc_aux", downloads.CATALOGUE["ilsvrc_aux"], at_hand, fetch)
-        found.missing = {p: why for p, why in found.missing.items() if not (place / p).exists()}
+    _bring(layout, place, "mnist", downloads.CATALOGUE["mnist"], at_hand, fetch)
+    _bring_plain(layout, place, at_hand)
+    if "data/ilsvrc12/synset_words.txt" in layout.missing and fetch is not None:
+        _bring(layout, place, "ilsvrc_aux", downloads.CATALOGUE["ilsvrc_aux"], at_hand, fetch)
+        layout.missing = {p: why for p, why in layout.missing.items() if not (place / p).exists()}
     for entry in catalogue.entries().values():
         if entry.files and entry in wanted:
-            _bring(found, place, entry.name, Collection(entry.folder, entry.files), at_hand, fetch)
+            _bring(layout, place, entry.name, Collection(entry.folder, entry.files), at_hand, fetch)
         elif entry.is_written and any(remote.name in at_hand for remote in entry.files):
-            _bring(found, place, entry.name, Collection(entry.folder, entry.files), at_hand, None)
+            _bring(layout, place, entry.name, Collection(entry.folder, entry.files), at_hand, None)
         elif entry in wanted:
-            found.missing[entry.name] = f"no weights with a published digest; see {entry.page}"
-    _mean(found, place)
-    return found
+            layout.missing[entry.name] = f"no weights with a published digest; see {entry.page}"
+    _mean(layout, place)
+    return layout
 
 
 def _make(folder: Path) -> None:
@@ -95,15 +95,15 @@ def _make(folder: Path) -> None:
 
 def _files(sources: Sequence[str | os.PathLike[str]]) -> dict[str, list[Path]]:
     """Every file below the folders, by name, in a steady order."""
-    found: dict[str, list[Path]] = {}
+    by_name: dict[str, list[Path]] = {}
     for source in sources:
         if not os.path.isdir(source):
             raise MissingFileError("must be a folder with files at hand; there is none", file=source)
         for folder, folders, names in os.walk(source):
             folders.sort()
             for name in sorted(names):
-                found.setdefault(name, []).append(Path(folder, name))
-    return found
+                by_name.setdefault(name, []).append(Path(folder, name))
+    return by_name
 
 
 def _silent(name: str, count: int, total: int | None) -> None:

@@ -99,16 +99,16 @@ def _maps(n: NetSpec) -> dict[str, Top]:
     x = put(n, "pool5", L.Pooling(x, pool="MAX", kernel_size=3, stride=1, pad=1))
     x = _conv(n, "fc6", "relu6", x, 1024, 3, pad=6, dilation=6)
     x = _conv(n, "fc7", "relu7", x, 1024, 1)
-    found = {"fc7": x}
+    maps = {"fc7": x}
     for i, (narrow, wide, stride) in _EXTRA.items():
         x = _conv(n, f"conv{i}_1", f"conv{i}_1_relu", x, narrow, 1, pad=0, stride=1)
         x = _conv(n, f"conv{i}_2", f"conv{i}_2_relu", x, wide, 3, pad=int(stride > 1), stride=stride)
-        found[f"conv{i}_2"] = x
+        maps[f"conv{i}_2"] = x
     norm = L.Normalize(
         n.conv4_3,
         norm_param=dict(across_spatial=False, scale_filler=_nets.constant(20), channel_shared=False),
     )
-    return {"conv4_3_norm": put(n, "conv4_3_norm", norm), **found}
+    return {"conv4_3_norm": put(n, "conv4_3_norm", norm), **maps}
 
 
 def _head(n: NetSpec, name: str, bottom: Top, channels: int) -> Top:
@@ -142,9 +142,9 @@ def _body(task: Task) -> _nets.Body:
             )
             priors.append(n[f"{name}_mbox_priorbox"])
         n.mbox_loc = L.Concat(*boxes, axis=1)
-        found = put(n, "mbox_conf", L.Concat(*scores, axis=1))
+        last = put(n, "mbox_conf", L.Concat(*scores, axis=1))
         n.mbox_priorbox = L.Concat(*priors, axis=2)
-        return found
+        return last
 
     return body
 

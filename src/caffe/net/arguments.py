@@ -107,12 +107,12 @@ def blob_list(blobs: Collection[str], names: Iterable[str] | None) -> list[str]:
     """The names of blobs that are asked for. Raises InputTypeError, UnknownNameError."""
     if names is not None and not isinstance(names, Iterable):
         raise InputTypeError(f"Blobs are given as a list of names; got {names!r}")
-    found = [names] if isinstance(names, str) else list(names or ())
-    for name in found:
+    asked = [names] if isinstance(names, str) else list(names or ())
+    for name in asked:
         if not isinstance(name, str):
             raise InputTypeError(f"A blob is named by a string; got {name!r}")
         if name not in blobs:
             raise UnknownNameError(
                 f"The net has no blob '{name}'", fix=close_names(name, blobs) or f"Blobs: {', '.join(blobs)}"
             )
-    return found
+    return asked

@@ -27,9 +27,9 @@ def read(source: Source, dialect: str | Dialect | None = None) -> prototxt.NetFi
     Raises MissingFileError, ParseError, UnknownNameError.
     """
     if isinstance(source, prototxt.NetFile):
-        found = source
+        definition = source
     elif isinstance(source, (str, os.PathLike)):
-        found = prototxt.read_net(os.fspath(source))
+        definition = prototxt.read_net(os.fspath(source))
     else:
         if hasattr(source, "to_proto"):
             source = source.to_proto()
@@ -39,10 +39,10 @@ def read(source: Source, dialect: str | Dialect | None = None) -> prototxt.NetFi
             )
         param = caffe_pb2.NetParameter()
         param.CopyFrom(source)
-        found = prototxt.NetFile(param)
-    upgrade_net(found)
-    meaning.settle(found, dialect)
-    return found
+        definition = prototxt.NetFile(param)
+    upgrade_net(definition)
+    meaning.settle(definition, dialect)
+    return definition
 
 
 def wire(
@@ -61,12 +61,12 @@ def wire(
     if isinstance(stages, str):
         raise InputTypeError(f"stages must be a list of strings; got the string '{stages}'")
     with guarding(NetError, source if isinstance(source, (str, os.PathLike)) else None):
-        found = read(source, dialect)
-        found.param.state.phase = phase  # type: ignore[assignment]
-        found.param.state.level = level
+        definition = read(source, dialect)
+        definition.param.state.phase = phase  # type: ignore[assignment]
+        definition.param.state.level = level
         if stages is not None:
-            del found.param.state.stage[:]
-            found.param.state.stage.extend(stages)
-        filter_net(found)
-        insert_splits(found)
-    return Wiring(found.param, found.lines, found.file), found.param
+            del definition.param.state.stage[:]
+            definition.param.state.stage.extend(stages)
+        filter_net(definition)
+        insert_splits(definition)
+    return Wiring(definition.param, definition.lines, definition.file), definition.param

@@ -73,9 +73,9 @@ class Needs:
                 self.largest.setdefault(step.name, "×".join(map(str, most.shape)))
 
     def _new(self, blobs: Iterable[Blob]) -> int:
-        found = {id(b.data_memory): b for b in blobs if id(b.data_memory) not in self._seen}
-        self._seen.update(found)
-        return _VALUE * sum(b.count for b in found.values())
+        new = {id(b.data_memory): b for b in blobs if id(b.data_memory) not in self._seen}
+        self._seen.update(new)
+        return _VALUE * sum(b.count for b in new.values())
 
     def check(self, kind: type[CaffeError], what: str, fix: str, file: str | None) -> None:
         """Raise ``kind``, naming the layer that takes most, where memory cannot hold it all."""

@@ -131,11 +131,11 @@ class Graph:
 
     def state_values(self) -> dict[str, torch.Tensor]:
         """The state's present values: statistics, and what layers carry (nothing before the first forward)."""
-        found = {name: blob.tensor for name, blob in self.statistics.items()}
+        values = {name: blob.tensor for name, blob in self.statistics.items()}
         for node in self.nodes:
             if isinstance(node.layer, TensorLayer):
-                found.update(zip(node.carried, node.layer.carried))
-        return found
+                values.update(zip(node.carried, node.layer.carried))
+        return values
 
     def maker(self, value: str) -> Node:
         """The node that makes a value. Raises UnknownNameError."""

@@ -157,14 +157,14 @@ class Wiring:
                 self._blob_needs_backward[id(blob)] = False
                 step.top.append(blob)
                 step.top_names.append("(automatic)")
-        for kind, count, found in (
+        for kind, count, given in (
             ("bottom", layer.num_bottoms, step.bottom_names),
             ("top", layer.num_tops, step.top_names),
         ):
             least, most = bounds(count)
-            if len(found) < least or (most is not None and len(found) > most):
+            if len(given) < least or (most is not None and len(given) > most):
                 raise LayerError(
-                    f"takes {describe(count)} {kind} blob(s); got {len(found)}: {', '.join(found) or 'none'}",
+                    f"takes {describe(count)} {kind} blob(s); got {len(given)}: {', '.join(given) or 'none'}",
                     field=kind,
                 )
         if layer.equal_counts and len(step.bottom) != len(step.top):

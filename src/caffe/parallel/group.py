@@ -199,10 +199,10 @@ class Group(Workers):
         if len(set(sums)) == 1:
             return
         root = self.broadcast(lines)
-        found = self._all_gather(definition.difference(lines, root))
-        rank = next(rank for rank, text in enumerate(found) if text)
+        differences = self._all_gather(definition.difference(lines, root))
+        rank = next(rank for rank, text in enumerate(differences) if text)
         raise DistributedError(
-            f"{self._name(rank)} has another net or solver than worker 0: {found[rank]}",
+            f"{self._name(rank)} has another net or solver than worker 0: {differences[rank]}",
             fix="Give every worker the same files and flags",
         )
 
@@ -245,15 +245,15 @@ class Group(Workers):
             with contextlib.suppress(RuntimeError, ValueError):
                 if self._store.check([f"ended/{rank}"]):
                     told[rank] = json.loads(self._store.get(f"ended/{rank}"))
-        found = {rank: f"stopped: {t['why']}" for rank, t in told.items() if t["first"]}
+        ended = {rank: f"stopped: {t['why']}" for rank, t in told.items() if t["first"]}
         for rank, peer in enumerate(self._peers):
             if (
                 rank not in told
                 and peer["host"] == self._peers[self.rank]["host"]
                 and not systems.lives(peer["pid"])
             ):
-                found[rank] = "was lost: its process has ended"
-        return found
+                ended[rank] = "was lost: its process has ended"
+        return ended
 
     def _rescue(self, ended: set[int]) -> str:
         """Write a snapshot, in the first worker left on the root's host; returns what to tell."""
@@ -286,9 +286,9 @@ class Group(Workers):
         longest = max(int(size) for size in sizes)
         own = torch.zeros(longest, dtype=torch.uint8)
         own[: len(text)] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
-        found = [torch.empty_like(own) for _ in range(self.count)]
-        dist.all_gather(found, own, group=self._control)
-        return [json.loads(bytes(t[: int(n)].tolist())) for t, n in zip(found, sizes)]
+        gathered = [torch.empty_like(own) for _ in range(self.count)]
+        dist.all_gather(gathered, own, group=self._control)
+        return [json.loads(bytes(t[: int(n)].tolist())) for t, n in zip(gathered, sizes)]
 
 
 def _first_line(error: BaseException) -> str:

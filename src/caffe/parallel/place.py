@@ -27,10 +27,10 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Place | Non
 
     Raises DistributedError where they cannot be.
     """
-    found = environment.get(MEETING)
-    if not found and "MASTER_ADDR" in environment and "RANK" in environment:
-        found = "env://"
-    if not found or "WORLD_SIZE" not in environment:
+    meeting = environment.get(MEETING)
+    if not meeting and "MASTER_ADDR" in environment and "RANK" in environment:
+        meeting = "env://"
+    if not meeting or "WORLD_SIZE" not in environment:
         return None
     try:
         rank, count = int(environment["RANK"]), int(environment["WORLD_SIZE"])
@@ -47,4 +47,4 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Place | Non
             f" LOCAL_RANK={local_rank}",
             fix="Start workers with torchrun",
         )
-    return Place(rank, count, local_rank, found) if count > 1 else None
+    return Place(rank, count, local_rank, meeting) if count > 1 else None

@@ -56,8 +56,8 @@ def deploy_form(net: NetFile, shape: Sequence[int] = ()) -> Net:
         )
     data = sources[0].top[0]
     dead = {top for source in sources for top in source.top} - {data}  # labels, and what comes of them alone
-    found = Net(name=net.param.name)
-    given = found.layer.add(name=data, type="Input", top=[data])
+    deployed = Net(name=net.param.name)
+    given = deployed.layer.add(name=data, type="Input", top=[data])
     given.input_param.shape.add().dim.extend(shape or _shape_of(sources[0], net.file))
     for layer in layers:
         if layer in sources:
@@ -66,7 +66,7 @@ def deploy_form(net: NetFile, shape: Sequence[int] = ()) -> Net:
             ending = ENDINGS[layer.type]
             if ending is not None:
                 name = "prob" if ending == "Softmax" else layer.name
-                found.layer.add(name=name, type=ending, bottom=[layer.bottom[0]], top=[name])
+                deployed.layer.add(name=name, type=ending, bottom=[layer.bottom[0]], top=[name])
             dead |= set(layer.top)
         elif layer.type in JUDGES or (layer.bottom and all(bottom in dead for bottom in layer.bottom)):
             dead |= set(layer.top)
@@ -79,12 +79,12 @@ def deploy_form(net: NetFile, shape: Sequence[int] = ()) -> Net:
                 fix="Take it out by hand first",
             )
         else:
-            copy = found.layer.add()
+            copy = deployed.layer.add()
             copy.CopyFrom(layer)
             for field in ("include", "exclude", "param", "propagate_down", "loss_weight", "blobs", "phase"):
                 copy.ClearField(field)
             _without_fillers(copy)
-    return found
+    return deployed
 
 
 def train_form(
@@ -105,9 +105,9 @@ def train_form(
             f"A net to train takes one input in place of a data layer; this one has {len(inputs)}: {inputs}",
             file=net.file,
         )
-    found = Net(name=net.param.name)
+    trained = Net(name=net.param.name)
     for phase, source in ((caffe_pb2.TRAIN, train), (caffe_pb2.TEST, test)):
-        layer = found.layer.add()
+        layer = trained.layer.add()
         layer.CopyFrom(source)
         layer.top[:] = [inputs[0], "label"]
         del layer.include[:]
@@ -117,21 +117,21 @@ def train_form(
     for layer in body:
         if layer.type in ("Softmax", "Sigmoid") and scores in layer.bottom and _is_output(layer, body):
             continue
-        copy = found.layer.add()
+        copy = trained.layer.add()
         copy.CopyFrom(layer)
         del copy.blobs[:]
         with_fillers(copy)
     if several:
-        found.layer.add(name="loss", type="SigmoidCrossEntropyLoss", bottom=[scores, "label"], top=["loss"])
-        return found
-    found.layer.add(name="loss", type="SoftmaxWithLoss", bottom=[scores, "label"], top=["loss"])
+        trained.layer.add(name="loss", type="SigmoidCrossEntropyLoss", bottom=[scores, "label"], top=["loss"])
+        return trained
+    trained.layer.add(name="loss", type="SoftmaxWithLoss", bottom=[scores, "label"], top=["loss"])
     for k in top_k:
         name = "accuracy" if k == 1 else f"accuracy_top{k}"
-        judge = found.layer.add(name=name, type="Accuracy", bottom=[scores, "label"], top=[name])
+        judge = trained.layer.add(name=name, type="Accuracy", bottom=[scores, "label"], top=[name])
         judge.include.add().phase = caffe_pb2.TEST
         if k != 1:
             judge.accuracy_param.top_k = k
-    return found
+    return trained
 
 
 def last_weighted(param: Net) -> Layer:

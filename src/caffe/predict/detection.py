@@ -82,19 +82,21 @@ class PhotoDetector:
             known = [*values.shape[2:], factors[1], factors[1]]
             info.data[...] = np.asarray(known[: info.shape[-1]], np.float32)
         self.net.forward(blobs=[name for name in self._outputs if name not in self.net.outputs])
-        found = getattr(self, f"_{self.form}")(photo.shape[:2], factors)
-        return sorted(found, key=lambda one: -one.score)
+        detections = getattr(self, f"_{self.form}")(photo.shape[:2], factors)
+        return sorted(detections, key=lambda one: -one.score)
 
     def _output(self, number: int) -> Array:
         return np.asarray(self.net.blobs[self._outputs[number]].data)
 
     def _rows(self, size: tuple[int, int], factors: tuple[float, float]) -> list[Found]:
         height, width = size
-        found = []
+        detections = []
         for _, label, score, x1, y1, x2, y2 in self._output(0).reshape(-1, 7).tolist():
             if label >= 0 and score >= self.threshold:
-                found.append(Found(int(label), score, (x1 * width, y1 * height, x2 * width, y2 * height)))
-        return found
+                detections.append(
+                    Found(int(label), score, (x1 * width, y1 * height, x2 * width, y2 * height))
+                )
+        return detections
 
     def _regions(self, size: tuple[int, int], factors: tuple[float, float]) -> list[Found]:
         """Corrected regions of R-CNNs: suppressed class by class; class 0 is the background."""
@@ -102,7 +104,7 @@ class PhotoDetector:
         scores = self._output(1).reshape(len(regions), -1)
         codes = self._output(2).reshape(len(regions), -1, 4)
         low, sides = regions[:, :2], regions[:, 2:] - regions[:, :2] + 1
-        found = []
+        detections = []
         for label in range(1, scores.shape[1]):
             code = codes[:, label if codes.shape[1] == scores.shape[1] else -1]  # R-FCN's is for all classes
             centres = low + sides / 2 + code[:, :2] * sides
@@ -111,8 +113,8 @@ class PhotoDetector:
             corners = np.concatenate(
                 [np.clip(centres - half, 0, limits), np.clip(centres + half, 0, limits)], axis=1
             )
-            found += self._best(corners, scores[:, label], label)
-        return found
+            detections += self._best(corners, scores[:, label], label)
+        return detections
 
     def _priors(self, size: tuple[int, int], factors: tuple[float, float]) -> list[Found]:
         height, width = self.net.blobs[self._image].shape[2:]
@@ -166,18 +168,18 @@ def with_boxes(net: Net, maps: Sequence[str], anchors: Sequence[tuple[float, flo
     p.mask.extend(range(len(anchors)))
     p.biases.extend(side for pair in sorted(anchors, key=lambda a: a[0] * a[1]) for side in pair)
     p.anchors_scale.extend(height // net.blobs[name].shape[2] for name in fine_first)
-    found = Net(param, caffe_pb2.TEST)
-    found.share_with(net)
-    return found
+    longer = Net(param, caffe_pb2.TEST)
+    longer.share_with(net)
+    return longer
 
 
 def _face_priors(height: int, width: int) -> torch.Tensor:
     """UltraFace's priors (P × 4), in units of the image."""
-    found = []
+    priors = []
     for stride, sides in _FACE_SIDES.items():
         rows, columns = -(-height // stride), -(-width // stride)
         y, x, side = np.meshgrid(np.arange(rows) + 0.5, np.arange(columns) + 0.5, sides, indexing="ij")
         center = np.stack([x / columns, y / rows], -1)
         half = np.stack([side / width, side / height], -1) / 2
-        found.append(np.concatenate([center - half, center + half], -1).reshape(-1, 4))
-    return torch.from_numpy(np.concatenate(found)).float().clamp(0, 1)
+        priors.append(np.concatenate([center - half, center + half], -1).reshape(-1, 4))
+    return torch.from_numpy(np.concatenate(priors)).float().clamp(0, 1)

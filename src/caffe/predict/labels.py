@@ -62,7 +62,7 @@ def beside(model: str | Path, count: int, first: int = 0) -> Labels:
     for name in USUAL:
         path = Path(model).parent / name
         if path.is_file():
-            found = read(path, first)
-            if len(found) in (count, count - first):
-                return found
+            labels = read(path, first)
+            if len(labels) in (count, count - first):
+                return labels
     return Labels()

@@ -119,10 +119,10 @@ class PoseEstimator:
         for limb in self.skeleton.limbs:
             for start, end, score in _limbs(peaks[limb.start], peaks[limb.end], fields, limb):
                 _join(people, limb, start, end, score)
-        for part, found in enumerate(peaks):
+        for part, candidates in enumerate(peaks):
             for person in people:
                 if part in person.peaks:
-                    person.score += float(found[person.peaks[part], 2])
+                    person.score += float(candidates[person.peaks[part], 2])
         return [
             Person(
                 {

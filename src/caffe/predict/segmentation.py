@@ -43,16 +43,16 @@ class Segmenter:
         blob.reshape(*values.shape)
         blob.data[...] = values
         self.net.forward()
-        found = np.asarray(self.net.blobs[self._output].data)[0]
+        maps = np.asarray(self.net.blobs[self._output].data)[0]
         height, width = photo.shape[:2]
-        if len(found) == 1:  # an ArgMax's
-            near = cv2.resize(found[0], (width, height), interpolation=cv2.INTER_NEAREST)
+        if len(maps) == 1:  # an ArgMax's
+            near = cv2.resize(maps[0], (width, height), interpolation=cv2.INTER_NEAREST)
             return np.asarray(near).astype(np.int64)
-        if found.shape[1:] == (height, width):
-            return np.asarray(found.argmax(axis=0))
+        if maps.shape[1:] == (height, width):
+            return np.asarray(maps.argmax(axis=0))
         best = np.full((height, width), -np.inf, np.float32)
         classes = np.zeros((height, width), np.int64)
-        for number, scores in enumerate(found):  # one by one: all at the photo's size may not fit in memory
+        for number, scores in enumerate(maps):  # one by one: all at the photo's size may not fit in memory
             large = cv2.resize(scores, (width, height), interpolation=cv2.INTER_LINEAR)
             better = large > best
             classes[better] = number

@@ -45,8 +45,8 @@ def assign_proto(proto: Any, name: str, val: Any) -> None:
 
 def _is_repeated(field: Any) -> bool:
     # protobuf 7 drops ``label``, protobuf 4 lacks ``is_repeated``
-    found = getattr(field, "is_repeated", None)
-    return bool(field.label == field.LABEL_REPEATED if found is None else found)
+    repeated = getattr(field, "is_repeated", None)
+    return bool(field.label == field.LABEL_REPEATED if repeated is None else repeated)
 
 
 def _as_items(field: Any, val: Any) -> list[Any]:

@@ -71,12 +71,12 @@ class Models:
         """The classes' names, of --labels or of a file beside the net."""
         served = pool.served
         if served not in self._labels:
-            found = (
+            names = (
                 label_files.read(served.labels, first)
                 if served.labels
                 else label_files.beside(served.net, count, first)
             )
-            self._labels[served] = found
+            self._labels[served] = names
         return self._labels[served]
 
     def metadata(self, name: str) -> Json:
@@ -109,19 +109,19 @@ def application(served: Sequence[Served], host: str = "127.0.0.1", token: str = 
         said = request.headers.get("content-length", "")
         if said.isdigit() and int(said) > most:
             raise Refused(413, f"A body may have at most {most:,} bytes; this one has {int(said):,}")
-        found = bytearray()
+        body = bytearray()
 
         async def collect() -> None:
             async for chunk in request.stream():
-                found.extend(chunk)
-                if len(found) > most:
+                body.extend(chunk)
+                if len(body) > most:
                     raise Refused(413, f"A body may have at most {most:,} bytes")
 
         try:
             await asyncio.wait_for(collect(), limits.upload_seconds)
         except asyncio.TimeoutError:
             raise Refused(408, f"The body did not come within {limits.upload_seconds:g} seconds") from None
-        return bytes(found)
+        return bytes(body)
 
     async def image_of(request: Request) -> Any:
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
@@ -212,8 +212,8 @@ def application(served: Sequence[Served], host: str = "127.0.0.1", token: str = 
         return JSONResponse({"live": True})
 
     async def ready(request: Request) -> Response:
-        found = all(pool.ready for pool in models.pools.values())
-        return JSONResponse({"ready": found}, 200 if found else 503)
+        all_ready = all(pool.ready for pool in models.pools.values())
+        return JSONResponse({"ready": all_ready}, 200 if all_ready else 503)
 
     async def about(request: Request) -> Response:
         return JSONResponse(
@@ -243,8 +243,8 @@ def application(served: Sequence[Served], host: str = "127.0.0.1", token: str = 
         return JSONResponse(openapi.document({n: models.metadata(n) for n in models.names()}, __version__))
 
     async def reading(request: Request) -> Response:
-        found = openapi.document({n: models.metadata(n) for n in models.names()}, __version__)
-        return HTMLResponse(openapi.reading_page(found))
+        document = openapi.document({n: models.metadata(n) for n in models.names()}, __version__)
+        return HTMLResponse(openapi.reading_page(document))
 
     async def home(request: Request) -> Response:
         text, policy = page.served("caffe serve", main="predict.js")

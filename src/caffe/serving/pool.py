@@ -75,13 +75,13 @@ class _Process:
             if not self.pipe.poll(seconds):
                 self.hangs = True
                 raise TooLate(f"The model took more than {seconds:g} seconds")
-            kind, found = self.pipe.recv()
+            kind, answer = self.pipe.recv()
         except (EOFError, OSError, BrokenPipeError):
             raise WorkerLost("The worker of the model died; a new one is started", fix="Ask again") from None
         if kind == "error":
-            raise InputError(found)
+            raise InputError(answer)
         self.answered = True
-        return found
+        return answer
 
     def stop(self) -> None:
         with contextlib.suppress(OSError):
@@ -138,13 +138,13 @@ class Pool:
     async def run(self, inputs: Arrays) -> Arrays:
         """Outputs for inputs with a batch axis. Raises InputError, QueueFull, TooLate, WorkerLost."""
         rows = len(next(iter(inputs.values())))
-        found: Arrays = await self._put("run", (inputs,), rows)
-        return found
+        outputs: Arrays = await self._put("run", (inputs,), rows)
+        return outputs
 
     async def detect(self, photo: npt.NDArray[np.uint8], threshold: float) -> list[Any]:
         """What is in a photo. Raises as :meth:`run`."""
-        found: list[Any] = await self._put("detect", (photo, threshold), self.served.batch)
-        return found
+        boxes: list[Any] = await self._put("detect", (photo, threshold), self.served.batch)
+        return boxes
 
     async def _put(self, task: str, arguments: tuple[Any, ...], rows: int) -> Any:
         if self._closing:
@@ -231,7 +231,7 @@ class Pool:
                     await asyncio.wait_for(self._news.wait(), 1.0)
                 if not process.process.is_alive():
                     raise WorkerLost("The worker of the model died")
-        found: list[_Job] = []
+        batch: list[_Job] = []
         rows = 0
         while self._jobs:
             job = self._jobs[0]
@@ -240,13 +240,13 @@ class Pool:
                 if not job.done.done():
                     job.done.set_exception(TooLate("The request waited too long for the model"))
                 continue
-            if found and (
-                job.task != "run" or found[0].task != "run" or rows + job.rows > self.about["batch"]
+            if batch and (
+                job.task != "run" or batch[0].task != "run" or rows + job.rows > self.about["batch"]
             ):
                 break
-            found.append(self._jobs.popleft())
+            batch.append(self._jobs.popleft())
             rows += job.rows
-        return found
+        return batch
 
     async def _answers(self, process: _Process, jobs: list[_Job]) -> list[Any]:
         seconds = self.served.limits.seconds
@@ -257,9 +257,9 @@ class Pool:
             return [await self._ask(process, ("run", *first.arguments), seconds)]
         names = list(first.arguments[0])
         batch = {name: np.concatenate([job.arguments[0][name] for job in jobs]) for name in names}
-        found = await self._ask(process, ("run", batch), seconds)
+        outputs = await self._ask(process, ("run", batch), seconds)
         answers, at = [], 0
         for job in jobs:
-            answers.append({name: values[at : at + job.rows] for name, values in found.items()})
+            answers.append({name: values[at : at + job.rows] for name, values in outputs.items()})
             at += job.rows
         return answers

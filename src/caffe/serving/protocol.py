@@ -71,10 +71,10 @@ def read(body: bytes, header_length: int | None, about: Json, model: str) -> Req
     count = next(iter(rows.values()))
     if not 1 <= count <= about["batch"]:
         raise InputError(f"A request must have 1 to {about['batch']} items; got {count}")
-    found = Request(inputs, str(asked.get("id") or ""))
-    found.all_binary = _parameter(asked, "binary_data_output") is True
-    _outputs(asked.get("outputs"), found, about["outputs"])
-    return found
+    request = Request(inputs, str(asked.get("id") or ""))
+    request.all_binary = _parameter(asked, "binary_data_output") is True
+    _outputs(asked.get("outputs"), request, about["outputs"])
+    return request
 
 
 def _input(tensor: Any, tail: memoryview, inputs: Arrays, known: Mapping[str, Sequence[int]]) -> memoryview:

@@ -61,7 +61,7 @@ def repository(folder: str, base: Served) -> list[Served]:
 
     The rest is as in ``base``. Raises MissingFileError, InputError.
     """
-    found = []
+    served = []
     root = Path(folder)
     if not root.is_dir():
         raise MissingFileError("This folder does not exist", file=folder)
@@ -80,10 +80,10 @@ def repository(folder: str, base: Served) -> list[Served]:
             "net": str(nets[0]),
             "weights": str(weights[0]),
         }
-        found.append(Served(**(vars(base) | names)))
-    if not found:
+        served.append(Served(**(vars(base) | names)))
+    if not served:
         raise InputError("There is no <model>/<version>/ in this folder, as in squeezenet/1/", file=folder)
-    return found
+    return served
 
 
 def latest(versions: Sequence[str]) -> str:

@@ -140,9 +140,9 @@ class Model:
             if tuple(blob.shape) != (size, *values.shape[1:]):
                 blob.reshape(size, *values.shape[1:])
             blob.data[:count] = values
-        found = self.net.forward()
+        outputs = self.net.forward()
         return {
-            name: np.array(values[:count] if self.batch > 1 else values) for name, values in found.items()
+            name: np.array(values[:count] if self.batch > 1 else values) for name, values in outputs.items()
         }
 
     def detect(self, photo: npt.NDArray[np.uint8], threshold: float) -> list[tuple[int, float, list[float]]]:

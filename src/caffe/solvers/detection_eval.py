@@ -65,15 +65,15 @@ class Judgements:
     def precisions(self, version: str) -> dict[int, float | None]:
         """Label → average precision, None where nothing was detected."""
         rows = np.concatenate([*self._rows, np.zeros((0, 5), np.float32)])
-        found: dict[int, float | None] = {}
+        by_label: dict[int, float | None] = {}
         for label, positives in sorted(self.positives.items()):
             of_label = rows[rows[:, 1] == label]
-            found[label] = (
+            by_label[label] = (
                 average_precision(of_label[:, 2], of_label[:, 3], positives, version)
                 if len(of_label)
                 else None
             )
-        return found
+        return by_label
 
 
 def test_detection(solver: Training, net_id: int) -> dict[str, list[float]]:

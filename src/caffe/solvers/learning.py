@@ -51,9 +51,9 @@ class Learning(Callback):
         self._write(solver, {"kind": "layers", "iter": iteration, "values": layers(solver)})
         if iteration >= self._next_filters:
             self._next_filters = max(iteration + 1, _FILTERS_GROW * iteration)
-            found = first_filters(solver)
-            if found is not None:
-                self._write(solver, {"kind": "filters", "iter": iteration, **found})
+            filters = first_filters(solver)
+            if filters is not None:
+                self._write(solver, {"kind": "filters", "iter": iteration, **filters})
         self._spent += time.monotonic() - began
 
     def on_end(self, solver: Solver) -> None:
@@ -79,7 +79,7 @@ def layers(solver: Solver) -> dict[str, dict[str, float | int | None]]:
     the ReLU behind it are not above 0 anywhere in the batch; both are left out where no ReLU follows.
     """
     device = runtime.device()
-    found: dict[str, dict[str, float | int | None]] = {}
+    by_layer: dict[str, dict[str, float | int | None]] = {}
     learning = {id(p.blob): p for p in solver.net.learnable}
     dead = _dead(solver, device)
     with torch.no_grad():
@@ -90,13 +90,13 @@ def layers(solver: Solver) -> dict[str, dict[str, float | int | None]]:
             weight = float(torch.linalg.vector_norm(blob.data_memory.on(device)))
             update = float(torch.linalg.vector_norm(blob.diff_memory.on(device)))
             ratio = float(f"{update / weight:.4g}") if weight else None
-            found[step.layer.name] = {"ratio": ratio, **dead.get(step.layer.name, {})}
-    return found
+            by_layer[step.layer.name] = {"ratio": ratio, **dead.get(step.layer.name, {})}
+    return by_layer
 
 
 def _dead(solver: Solver, device: torch.device) -> dict[str, dict[str, int]]:
     """Layer with weights → channels of the ReLU behind it without a positive value, and all its channels."""
-    found: dict[str, dict[str, int]] = {}
+    dead: dict[str, dict[str, int]] = {}
     producer: dict[str, str] = {}
     for step in solver.net.steps:
         layer = step.layer
@@ -116,11 +116,11 @@ def _dead(solver: Solver, device: torch.device) -> dict[str, dict[str, int]]:
             except StateError:  # not kept, to save memory
                 continue
             alive = (values > 0).flatten(2).any(2).any(0) if values.ndim > 2 else (values > 0).any(0)
-            found[origin] = {"dead": int((~alive).sum()), "units": alive.numel()}
+            dead[origin] = {"dead": int((~alive).sum()), "units": alive.numel()}
         else:
             for name in step.top_names:
                 producer.pop(name, None)
-    return found
+    return dead
 
 
 def first_filters(solver: Solver) -> dict[str, str] | None:

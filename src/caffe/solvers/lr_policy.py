@@ -65,8 +65,8 @@ class LRPolicy:
                 f"must have as many values as stageiter, {len(param.stageiter)}; got {len(param.stagelr)}",
                 field="stagelr",
             )
-        found: Callable[[int], float] = getattr(self, f"_{policy}")
-        return found
+        rate: Callable[[int], float] = getattr(self, f"_{policy}")
+        return rate
 
     def rate(self, iteration: int) -> float:
         """The learning rate of an iteration."""

@@ -163,8 +163,8 @@ class TensorBoard(Callback):
 def _runs(prefix: str) -> list[str]:
     """The prefixes of the runs that have written metrics under ``prefix``, from the first to the newest."""
     folder, name = os.path.split(prefix)
-    found = Path(folder or ".").glob(f"{glob.escape(name)}*_metrics.jsonl")
-    prefixes = [os.path.join(folder, path.name.removesuffix("_metrics.jsonl")) for path in found]
+    files = Path(folder or ".").glob(f"{glob.escape(name)}*_metrics.jsonl")
+    prefixes = [os.path.join(folder, path.name.removesuffix("_metrics.jsonl")) for path in files]
     return sorted((p for p in prefixes if _number(prefix, p)), key=lambda p: _number(prefix, p))
 
 
@@ -198,7 +198,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def flat(outputs: Outputs) -> dict[str, float]:
     """Output → value; the values of an output with several are numbered."""
-    found = {}
+    by_name = {}
     for name, values in outputs.items():
-        found.update({name if len(values) == 1 else f"{name}[{i}]": v for i, v in enumerate(values)})
-    return found
+        by_name.update({name if len(values) == 1 else f"{name}[{i}]": v for i, v in enumerate(values)})
+    return by_name

@@ -31,10 +31,10 @@ SOLVER, STORY, LOG = "solver.prototxt", "run.json", "train.log"
 
 def newest(name: str, home: str = HOME) -> Path | None:
     """The last folder of runs of this name, or None."""
-    found = {
+    folders = {
         _number(path, name): path for path in _folder(name, home).parent.glob("*") if _number(path, name)
     }
-    return found[max(found)] if found else None
+    return folders[max(folders)] if folders else None
 
 
 def begin(name: str, solver_file: str, home: str = HOME, **story: Any) -> Path:

@@ -170,15 +170,15 @@ def _net(
 ) -> Net:
     if isinstance(source, str):
         source = _locate(source, file)
-    found = build.read(source)
+    definition = build.read(source)
     state = caffe_pb2.NetState()
     state.phase = phase  # type: ignore[assignment]
-    state.MergeFrom(found.param.state)
+    state.MergeFrom(definition.param.state)
     state.phase = phase  # type: ignore[assignment]
     for extra in states:
         state.MergeFrom(extra)
-    found.param.state.CopyFrom(state)
-    return Net(found, state.phase, level=state.level, stages=list(state.stage))
+    definition.param.state.CopyFrom(state)
+    return Net(definition, state.phase, level=state.level, stages=list(state.stage))
 
 
 def train_net(param: SolverParameter, file: str | None) -> Net:

@@ -131,12 +131,12 @@ def _restore(solver: Training, path: Path) -> None:
 
 def _sum_of(history: Iterable[Any]) -> int:
     """A number by which the files of one snapshot know each other."""
-    found = 0
+    checksum = 0
     for array in history:
-        found = zlib.crc32(
-            np.ascontiguousarray(array, np.float32).data.cast("B") if array.size else b"", found
+        checksum = zlib.crc32(
+            np.ascontiguousarray(array, np.float32).data.cast("B") if array.size else b"", checksum
         )
-    return found
+    return checksum
 
 
 def _find_model(recorded: str, state: Path) -> Path:
@@ -191,12 +191,12 @@ def read_extra(path: str | os.PathLike[str]) -> State | None:
     if not extra.exists():
         return None
     try:
-        found = json.loads(files.read_bytes(extra, _LARGEST_EXTRA, kind=SnapshotError))
+        state = json.loads(files.read_bytes(extra, _LARGEST_EXTRA, kind=SnapshotError))
     except (ValueError, RecursionError, OSError) as error:
         raise _unusable(extra, error) from None
-    if not isinstance(found, dict):
-        raise _unusable(extra, TypeError(f"it must hold an object; got {type(found).__name__}"))
-    return found
+    if not isinstance(state, dict):
+        raise _unusable(extra, TypeError(f"it must hold an object; got {type(state).__name__}"))
+    return state
 
 
 def apply_extra(solver: Training, extra: State, path: str | os.PathLike[str]) -> None:
@@ -275,13 +275,13 @@ def newest(prefix: str) -> Path | None:
     """The newest complete snapshot's state file under a snapshot_prefix, or None; broken ones are passed over."""
     folder = Path(prefix).parent
     pattern = re.compile(re.escape(Path(prefix).name) + r"_iter_(\d+)\.solverstate(\.h5)?$")
-    found = []
+    states = []
     if folder.is_dir():
         for path in folder.iterdir():
             match = pattern.match(path.name)
             if match:
-                found.append((int(match[1]), path))
-    for _, path in sorted(found, reverse=True):
+                states.append((int(match[1]), path))
+    for _, path in sorted(states, reverse=True):
         try:
             _check_complete(path)
             return path

@@ -287,12 +287,12 @@ class Solver:
         if self.param.eval_type == "detection":
             from caffe.solvers.detection_eval import test_detection
 
-            found = test_detection(self, net_id)
+            scores = test_detection(self, net_id)
         else:
-            found = self._test_classification(net, net_id)
+            scores = self._test_classification(net, net_id)
         for callback in self._callbacks:
-            callback.on_test(self, net_id, self.iter, found)
-        return found
+            callback.on_test(self, net_id, self.iter, scores)
+        return scores
 
     def _test_classification(self, net: Net, net_id: int) -> dict[str, list[float]]:
         total: list[torch.Tensor] = []
@@ -313,10 +313,10 @@ class Solver:
             return {}
         if self.param.test_compute_loss:
             logs.info(f"Test loss: {float(loss) / batches:g}")
-        found = {name: (t / batches).tolist() for name, t in zip(net.outputs, total)}
+        means = {name: (t / batches).tolist() for name, t in zip(net.outputs, total)}
         deferred.raise_arrived(wait=True)
-        display.test_outputs(net, found)
-        return found
+        display.test_outputs(net, means)
+        return means
 
     # Snapshots
 

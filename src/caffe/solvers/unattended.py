@@ -76,14 +76,14 @@ class KeepSnapshots(Callback):
     def on_snapshot(self, solver: Solver, model: Path, state: Path) -> None:
         prefix = Path(solver.param.snapshot_prefix)
         pattern = re.compile(re.escape(prefix.name) + r"_iter_(\d+)(\.\w+(?:\.\w+)?)")
-        found: dict[int, list[Path]] = {}
+        by_iteration: dict[int, list[Path]] = {}
         for path in prefix.parent.iterdir():
             match = pattern.fullmatch(path.name)
             if match and match[2] in _ENDINGS and int(match[1]) <= solver.iter:
-                found.setdefault(int(match[1]), []).append(path)
-        for iteration in sorted(found)[: -self.count]:
+                by_iteration.setdefault(int(match[1]), []).append(path)
+        for iteration in sorted(by_iteration)[: -self.count]:
             # the state first: without it the rest is no complete snapshot
-            for path in sorted(found[iteration], key=lambda p: ".solverstate" not in p.name):
+            for path in sorted(by_iteration[iteration], key=lambda p: ".solverstate" not in p.name):
                 try:
                     path.unlink()
                 except OSError as error:

@@ -125,7 +125,7 @@ class _Walk:
 
     def layer(self, index: int, param: caffe_pb2.LayerParameter) -> Json:
         line = self.net.lines[index] if index < len(self.net.lines) else None
-        found: Json = {
+        described: Json = {
             "name": param.name,
             "type": param.type,
             "line": line,
@@ -143,21 +143,21 @@ class _Walk:
             "notes": [],
         }
         if param.name in self.names:
-            found["notes"].append(f"Another layer is called '{param.name}', too")
+            described["notes"].append(f"Another layer is called '{param.name}', too")
         self.names.add(param.name)
         try:
             self._check_blobs(param)
-            self._shapes(param, found)
+            self._shapes(param, described)
         except CaffeError as error:
             error.located(line=line, layer=param.name, type=param.type)
-            found["error"] = error_json(error) | {"line": error.line or line}
+            described["error"] = error_json(error) | {"line": error.line or line}
             self._unknown(param)
-        self._receptive(param, found)
+        self._receptive(param, described)
         for name in param.bottom:
             self.unread.pop(name, None)
         for name in param.top:
             self.unread[name] = None
-        return found
+        return described
 
     def _check_blobs(self, param: caffe_pb2.LayerParameter) -> None:
         for name in param.bottom:

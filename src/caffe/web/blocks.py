@@ -90,18 +90,18 @@ def _regions(units: Sequence[Unit]) -> list[list[int]]:
             tops[bottom].append(i)
     dominator = _dominators([u.bottoms for u in units], range(count))
     meets = _dominators(tops, range(count - 1, -1, -1))
-    found = []
+    regions = []
     for start in range(count):
         end = meets[start]
         if len(tops[start]) < 2 or end is None or not _above(dominator, start, end):
             continue
         inside = [u for u in range(start + 1, end) if _above(dominator, start, u) and _above(meets, end, u)]
         if inside:
-            found.append([*inside, end])
-    found.sort(key=len, reverse=True)
+            regions.append([*inside, end])
+    regions.sort(key=len, reverse=True)
     chosen: list[list[int]] = []
     taken: set[int] = set()
-    for region in found:
+    for region in regions:
         if len(region) <= max(4, LARGEST_BLOCK * count) and not taken & set(region):
             chosen.append(region)
             taken |= set(region)
@@ -110,7 +110,7 @@ def _regions(units: Sequence[Unit]) -> list[list[int]]:
 
 def _dominators(before: Sequence[Iterable[int]], order: Iterable[int]) -> list[int | None]:
     """For each node the last one that every way to it leads through; ``order`` has what is before first."""
-    found: list[int | None] = [None] * len(before)
+    dominators: list[int | None] = [None] * len(before)
     depth = [0] * len(before)
     for node in order:
         meeting: int | None = None
@@ -119,14 +119,14 @@ def _dominators(before: Sequence[Iterable[int]], order: Iterable[int]) -> list[i
             if k:
                 while meeting is not None and at is not None and meeting != at:
                     if depth[meeting] >= depth[at]:
-                        meeting = found[meeting]
+                        meeting = dominators[meeting]
                     else:
-                        at = found[at]
+                        at = dominators[at]
                 at = meeting if meeting == at else None
             meeting = at
-        found[node] = meeting
+        dominators[node] = meeting
         depth[node] = 0 if meeting is None else depth[meeting] + 1
-    return found
+    return dominators
 
 
 def _above(dominator: Sequence[int | None], above: int, node: int) -> bool:
@@ -158,7 +158,7 @@ def _repeats(units: Sequence[Unit], items: Sequence[_Item]) -> list[tuple[int, i
     owner = {u: k for k, item in enumerate(items) for u in item.units}
     before = [{owner[b] for u in item.units for b in units[u].bottoms} - {k} for k, item in enumerate(items)]
     linked = [False] + [before[k] == {k - 1} for k in range(1, len(items))]
-    found = []
+    repeats = []
     at = 0
     while at < len(items):
         best = (0, 0)  # items covered, period
@@ -175,8 +175,8 @@ def _repeats(units: Sequence[Unit], items: Sequence[_Item]) -> list[tuple[int, i
             if count >= LEAST_REPEATS and period * count > best[0]:
                 best = (period * count, period)
         if best[0]:
-            found.append((at, best[1], best[0] // best[1]))
+            repeats.append((at, best[1], best[0] // best[1]))
             at += best[0]
         else:
             at += 1
-    return found
+    return repeats

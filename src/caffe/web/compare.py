@@ -15,11 +15,11 @@ Weights = Mapping[str, Sequence[npt.NDArray[Any]]]
 def compare_layers(first: Sequence[Json], second: Sequence[Json]) -> list[Json]:
     """The layers that differ, by name, in the order of the first net; ``layers`` of two analyses."""
     others = {layer["name"]: layer for layer in second}
-    found = []
+    changed = []
     for layer in first:
         other = others.pop(layer["name"], None)
         if other is None:
-            found.append({"name": layer["name"], "type": layer["type"], "change": "only in the first"})
+            changed.append({"name": layer["name"], "type": layer["type"], "change": "only in the first"})
             continue
         changes = [
             f"{what}: {_said(layer[key])} → {_said(other[key])}"
@@ -35,9 +35,9 @@ def compare_layers(first: Sequence[Json], second: Sequence[Json]) -> list[Json]:
         if layer["text"] != other["text"]:
             changes += _lines(layer["text"], other["text"])
         if changes:
-            found.append({"name": layer["name"], "type": layer["type"], "change": "\n".join(changes)})
-    found += [{"name": n, "type": o["type"], "change": "only in the second"} for n, o in others.items()]
-    return found
+            changed.append({"name": layer["name"], "type": layer["type"], "change": "\n".join(changes)})
+    changed += [{"name": n, "type": o["type"], "change": "only in the second"} for n, o in others.items()]
+    return changed
 
 
 def compare_weights(first: Weights, second: Weights) -> list[Json]:
@@ -45,17 +45,17 @@ def compare_weights(first: Weights, second: Weights) -> list[Json]:
 
     ``relative`` is ‖a − b‖ / ‖a‖ over the layer's parameters of equal shape, ``largest`` the largest |a − b|.
     """
-    found: list[Json] = []
+    changed: list[Json] = []
     for name in dict.fromkeys([*first, *second]):
         if name not in first or name not in second:
             where = "only in the first" if name in first else "only in the second"
-            found.append({"name": name, "change": where, "relative": None, "largest": None})
+            changed.append({"name": name, "change": where, "relative": None, "largest": None})
             continue
         a, b = first[name], second[name]
         shapes = [tuple(x.shape) for x in a], [tuple(x.shape) for x in b]
         if shapes[0] != shapes[1]:
             change = f"shapes: {_said(shapes[0])} → {_said(shapes[1])}"
-            found.append({"name": name, "change": change, "relative": None, "largest": None})
+            changed.append({"name": name, "change": change, "relative": None, "largest": None})
             continue
         squares = norm = largest = 0.0
         for x, y in zip(a, b):
@@ -64,7 +64,7 @@ def compare_weights(first: Weights, second: Weights) -> list[Json]:
             norm += float(np.square(np.asarray(x, np.float64)).sum())
             largest = max(largest, float(np.abs(difference).max(initial=0)))
         relative = float(np.sqrt(squares / norm)) if norm else float(np.sqrt(squares))
-        found.append(
+        changed.append(
             {
                 "name": name,
                 "change": "differs" if squares else "equal",
@@ -72,7 +72,7 @@ def compare_weights(first: Weights, second: Weights) -> list[Json]:
                 "largest": largest,
             }
         )
-    return found
+    return changed
 
 
 def _said(value: Any) -> str:

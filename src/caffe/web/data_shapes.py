@@ -89,8 +89,8 @@ def _first_record(own: Any) -> tuple[int, int, int] | None:
         return None
     try:
         for _, value in database.items():
-            found = datum.parse(value)
-            return _encoded_shape(found.data) if found.encoded else found.shape
+            record = datum.parse(value)
+            return _encoded_shape(record.data) if record.encoded else record.shape
     except CaffeError:
         return None
     finally:

@@ -159,7 +159,7 @@ def _once(state: dict[str, Any], boxes: list[Box], repeated: dict[int, str]) -> 
         repeated[r] = f"{run['name']}   × {run['repeats']}"
     kept = [i for i in range(len(boxes)) if stands.get(i, i) == i]
     place = {i: k for k, i in enumerate(kept)}
-    found = []
+    firsts = []
     for i in kept:
         box = boxes[i]
         reads: dict[tuple[int, str], None] = {}
@@ -168,8 +168,8 @@ def _once(state: dict[str, Any], boxes: list[Box], repeated: dict[int, str]) -> 
             name = name if name in first.tops else list(first.tops)[list(boxes[b].tops).index(name)]
             reads[place[stands.get(b, b)], name] = None
         box.reads = [(b, name) for b, name in reads if b < place[i]]
-        found.append(box)
-    return found
+        firsts.append(box)
+    return firsts
 
 
 class _Sheet:

@@ -171,10 +171,10 @@ class DataDocument:
         from caffe.formats import datum
         from caffe.web import photo
 
-        found: Json = {"key": key.decode("utf-8", "replace")}
+        described: Json = {"key": key.decode("utf-8", "replace")}
         try:
             record = datum.parse(value)
-            found["label"] = record.labels.tolist()[:10]
+            described["label"] = record.labels.tolist()[:10]
             if record.encoded:
                 pixels = cv2.imdecode(np.frombuffer(record.data, np.uint8), cv2.IMREAD_COLOR)
                 image = None if pixels is None else pixels[..., ::-1] / 255.0
@@ -185,10 +185,10 @@ class DataDocument:
                 raw = raw[2::-1] if raw.shape[0] == 3 else raw[:1].repeat(3, 0)
                 low, high = (0, 255) if len(record.data) else (raw.min(), raw.max() or 1)
                 image = (raw.transpose(1, 2, 0) - low) / max(high - low, 1e-9)
-            found |= {"shape": shape, "picture": None if image is None else photo.jpeg(image, 96)}
+            described |= {"shape": shape, "picture": None if image is None else photo.jpeg(image, 96)}
         except CaffeError as error:
-            found["error"] = str(error)
-        return found
+            described["error"] = str(error)
+        return described
 
 
 def collect(paths: Sequence[str], options: Options, weights: str = "") -> list[Document]:
@@ -196,33 +196,33 @@ def collect(paths: Sequence[str], options: Options, weights: str = "") -> list[D
 
     Raises MissingFileError, ParseError, and what reading raises.
     """
-    found: list[Document] = []
+    documents: list[Document] = []
     places: list[Path] = []
     for given in paths:
         path = Path(given)
         if not path.exists():
             raise MissingFileError("does not exist", file=given)
-        last = found[-1] if found else None
+        last = documents[-1] if documents else None
         if path.suffix in WEIGHTS and isinstance(last, NetDocument) and not last.weights_file:
             last.weights_file = given
             _ = last.weights  # a file that cannot be read is said at once
             continue
-        found += (
+        documents += (
             _of_model_folder(path, options)
             if model_folder.is_model_folder(path)
             else [_document(path, options)]
         )
-        places += [path.resolve()] * (len(found) - len(places))
+        places += [path.resolve()] * (len(documents) - len(places))
     if weights:
-        nets = [d for d in found if isinstance(d, NetDocument)]
+        nets = [d for d in documents if isinstance(d, NetDocument)]
         if not nets:
             raise InputError("--weights belongs to a net, and none was given")
         nets[0].weights_file = weights
         _ = nets[0].weights
-    if options.image and not any(isinstance(d, NetDocument) and d.weights_file for d in found):
+    if options.image and not any(isinstance(d, NetDocument) and d.weights_file for d in documents):
         raise InputError("An image needs a net with its weights", fix="Give the .caffemodel behind the net")
-    _tell_apart(found, places)
-    return found
+    _tell_apart(documents, places)
+    return documents
 
 
 def _tell_apart(documents: Sequence[Document], places: Sequence[Path]) -> None:
@@ -316,12 +316,12 @@ def _weights_alone(path: Path, options: Options) -> Document:
 def _hdf5_arrays(path: Path) -> dict[str, list[Any]]:
     import h5py
 
-    found: dict[str, list[Any]] = {}
+    arrays: dict[str, list[Any]] = {}
 
     def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu" and len(found) < 500:
-            found[name] = [item[:64] if item.size > 1 << 24 else item[()]]
+        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu" and len(arrays) < 500:
+            arrays[name] = [item[:64] if item.size > 1 << 24 else item[()]]
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)
-    return found
+    return arrays

@@ -35,11 +35,11 @@ def _embed(document: NetDocument, tab: Json, budget: int) -> int:
         tab["maps"] = maps
         budget -= len(json.dumps(maps))
         for name in tab["photo"]["blobs"]:
-            found = document.photo.activations(name)
-            budget -= len(json.dumps(found))
+            activation = document.photo.activations(name)
+            budget -= len(json.dumps(activation))
             if budget < 0:
-                found.pop("picture", None)
-            activations[name] = found
+                activation.pop("picture", None)
+            activations[name] = activation
     for layer in tab["layers"]:
         if layer["name"] in document.weights:
             found_weights = document.layer_weights(layer["name"], picture=budget > 0)

@@ -47,18 +47,18 @@ def view(net: Any, height: int) -> Page:
 
 def _without_splits(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """The definition before the net was wired: Split layers copy nothing, and no one wrote them."""
-    found = caffe_pb2.NetParameter()
-    found.CopyFrom(net)
-    del found.layer[:]
+    plain = caffe_pb2.NetParameter()
+    plain.CopyFrom(net)
+    del plain.layer[:]
     original = {}
     for layer in net.layer:
         if layer.type == "Split":
             original.update(dict.fromkeys(layer.top, layer.bottom[0]))
             continue
-        kept = found.layer.add()
+        kept = plain.layer.add()
         kept.CopyFrom(layer)
         del kept.bottom[:]
         kept.bottom.extend(original.get(name, name) for name in layer.bottom)
         for rules in (kept.include, kept.exclude):
             del rules[:]
-    return found
+    return plain

@@ -61,8 +61,8 @@ class Photo:
         """Of the classes; none where the net gives boxes, pixels or a pose."""
         if self.output is None:
             return np.zeros(0)
-        found: Array = self.net.blobs[self.output].data[0].astype(np.float64).ravel()
-        return found
+        scores: Array = self.net.blobs[self.output].data[0].astype(np.float64).ravel()
+        return scores
 
     def label(self, index: int) -> str:
         return self.labels[index] if len(self.labels) == self.scores.size else f"class {index}"
@@ -135,12 +135,12 @@ class Photo:
         """A gradient or occlusion map laid over the photo. Raises InputError for another kind."""
         if kind not in ("gradient", "occlusion"):
             raise InputError(f"The map must be gradient or occlusion; got '{kind}'")
-        found = self.gradient(index) if kind == "gradient" else self.occlusion(index)
+        heat = self.gradient(index) if kind == "gradient" else self.occlusion(index)
         return {
             "kind": kind,
             "label": self.label(index),
-            "range": [float(found.min()), float(found.max())],
-            "picture": jpeg(self._overlaid(found, smooth=kind == "gradient")),
+            "range": [float(heat.min()), float(heat.max())],
+            "picture": jpeg(self._overlaid(heat, smooth=kind == "gradient")),
         }
 
     def _overlaid(self, found: Array, smooth: bool) -> Array:

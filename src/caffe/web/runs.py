@@ -53,11 +53,13 @@ class RunsDocument:
     @classmethod
     def of_paths(cls, paths: Sequence[str], title: str = "", wait: bool = False) -> RunsDocument:
         """The runs in files and folders. Raises MissingFileError, DataError where there are none to show."""
-        found = cls(title, [], paths, wait)
-        found._look()
-        runs = found.runs
-        found.title = title or (runs[0].name if len(runs) == 1 else f"{len(runs)} runs" if runs else "runs")
-        return found
+        document = cls(title, [], paths, wait)
+        document._look()
+        runs = document.runs
+        document.title = title or (
+            runs[0].name if len(runs) == 1 else f"{len(runs)} runs" if runs else "runs"
+        )
+        return document
 
     def _look(self) -> None:
         """Find the runs, those that began since, too."""
@@ -199,30 +201,32 @@ def settings(text: str) -> Json:
         param = prototxt.parse_solver(text, permissive=True)
     except CaffeError:
         return {}
-    found: Json = {}
+    table: Json = {}
     for descriptor, value in param.ListFields():
         if descriptor.name in ("net_param", "train_net_param", "test_net_param", "train_state", "test_state"):
             continue
         enum = descriptor.enum_type
         if enum is not None and isinstance(value, int):
-            found[descriptor.name] = enum.values_by_number[value].name
+            table[descriptor.name] = enum.values_by_number[value].name
         elif isinstance(value, (str, int, float)):
-            found[descriptor.name] = float(f"{value:.7g}") if isinstance(value, float) else value
+            table[descriptor.name] = float(f"{value:.7g}") if isinstance(value, float) else value
         else:
-            found[descriptor.name] = ", ".join(str(v) for v in value)
-    return found
+            table[descriptor.name] = ", ".join(str(v) for v in value)
+    return table
 
 
 def _snapshots(run: Run) -> list[Path]:
     if not run.prefix:
         return []
     folder, name = os.path.split(re.sub(r"_run\d+$", "", run.prefix))
-    found = [p for p in Path(folder or ".").glob(f"{glob.escape(name)}_iter_*") if _ITERATION.search(p.name)]
-    began = sorted(_began(other.log) for other in find(Path(folder or ".") / name)) if found else []
+    snapshots = [
+        p for p in Path(folder or ".").glob(f"{glob.escape(name)}_iter_*") if _ITERATION.search(p.name)
+    ]
+    began = sorted(_began(other.log) for other in find(Path(folder or ".") / name)) if snapshots else []
     mine = _began(run.log)
     after = min((time_ for time_ in began if time_ > mine), default=math.inf)
-    found = [p for p in found if mine <= p.stat().st_mtime < after or len(began) < 2]
-    return sorted(found, key=lambda p: int(_ITERATION.search(p.name)[1]))  # type: ignore[index]
+    snapshots = [p for p in snapshots if mine <= p.stat().st_mtime < after or len(began) < 2]
+    return sorted(snapshots, key=lambda p: int(_ITERATION.search(p.name)[1]))  # type: ignore[index]
 
 
 def _began(log: Path) -> float:
@@ -244,21 +248,21 @@ def _scored(path: Path, tests: Sequence[Json]) -> Json:
 
 def layer_states(run: Run) -> Json:
     """What ``caffe train --watch`` wrote beside the metrics: the solver's settings, rows of layers, filters."""
-    found: Json = {"layers": [], "filters": []}
+    states: Json = {"layers": [], "filters": []}
     path = Path(run.prefix + learning.NAME)
     if not run.prefix or not path.is_file():
-        return found
+        return states
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             row = json.loads(line)
         except ValueError:
             break  # being written
         if row.get("kind") == "solver":
-            found["settings"] = settings(row["text"])
+            states["settings"] = settings(row["text"])
         elif row.get("kind") == "layers":
-            found["layers"].append(row)
+            states["layers"].append(row)
         elif row.get("kind") == "filters":
-            found["filters"].append(row)
-    found["filters"] = found["filters"][-12:]
-    found["layers"] = found["layers"][-_SHOWN:]
-    return found
+            states["filters"].append(row)
+    states["filters"] = states["filters"][-12:]
+    states["layers"] = states["layers"][-_SHOWN:]
+    return states

@@ -48,10 +48,10 @@ class Site:
         documents = self.documents
         if not 0 <= index < len(documents) or not isinstance(documents[index], NetDocument):
             raise InputError(f"There is no net {index}")
-        found = documents[index]
-        if not isinstance(found, NetDocument):
+        document = documents[index]
+        if not isinstance(document, NetDocument):
             raise InputError(f"Document {index} is no net")
-        return found
+        return document
 
 
 def application(site: Site, host: str = "127.0.0.1", token: str = "", title: str = "caffe") -> Any:

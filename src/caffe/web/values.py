@@ -32,14 +32,14 @@ def describe(values: Array, picture: bool = True) -> Json:
     """Shape, range, share of zeros, values that are not finite, histogram and picture of an array."""
     flat = np.asarray(values, dtype=np.float32).ravel()
     finite = flat[np.isfinite(flat)]
-    found: Json = {
+    described: Json = {
         "shape": list(values.shape),
         "count": int(flat.size),
         "not_finite": int(flat.size - finite.size),
     }
     if finite.size:
         counts, edges = np.histogram(finite.astype(np.float64), bins=BINS)
-        found |= {
+        described |= {
             "min": _number(finite.min()),
             "max": _number(finite.max()),
             "mean": _number(finite.mean(dtype=np.float64)),
@@ -49,21 +49,21 @@ def describe(values: Array, picture: bool = True) -> Json:
             "edges": [_number(edges[0]), _number(edges[-1])],
         }
     if picture:
-        found["picture"] = _picture(np.asarray(values, dtype=np.float32))
-    return found
+        described["picture"] = _picture(np.asarray(values, dtype=np.float32))
+    return described
 
 
 def maps(values: Array) -> Json:
     """What a blob holds for one image (values: C×H×W, or a vector): as :func:`describe`, with all its maps."""
-    found = describe(values)
+    described = describe(values)
     if values.ndim == 3 and values.shape[0] > 1 and min(values.shape[1:]) > 1:
         strength = values.reshape(values.shape[0], -1).mean(axis=1)
-        found["strongest"] = np.argsort(-strength, kind="stable")[:8].tolist()
-        found["dead"] = int((values.reshape(values.shape[0], -1).max(axis=1) <= 0).sum())
-        found["maps"] = min(values.shape[0], _MOST_MAPS)
+        described["strongest"] = np.argsort(-strength, kind="stable")[:8].tolist()
+        described["dead"] = int((values.reshape(values.shape[0], -1).max(axis=1) <= 0).sum())
+        described["maps"] = min(values.shape[0], _MOST_MAPS)
     elif values.size > 1:
-        found["values"] = [_number(v) for v in values.ravel()[:2000]]
-    return found
+        described["values"] = [_number(v) for v in values.ravel()[:2000]]
+    return described
 
 
 def _picture(values: Array) -> str | None:

@@ -69,13 +69,13 @@ def open_database(path: str | os.PathLike[str], backend: str | None = None) -> D
     shards = shards_of(path)
     if shards != [os.fspath(path)]:
         return ShardedDatabase(os.fspath(path), [open_database(shard, backend) for shard in shards])
-    found = backend_of(path)
-    if backend is not None and found != backend.lower():
+    actual = backend_of(path)
+    if backend is not None and actual != backend.lower():
         raise DataError(
-            f"The database '{path}' must be of the backend {backend.upper()}; it is of {found.upper()}",
-            fix=f"Set backend: {found.upper()}",
+            f"The database '{path}' must be of the backend {backend.upper()}; it is of {actual.upper()}",
+            fix=f"Set backend: {actual.upper()}",
         )
-    if found == "lmdb":
+    if actual == "lmdb":
         from caffe.data.sources.lmdb import LmdbDatabase
 
         return LmdbDatabase(os.fspath(path))

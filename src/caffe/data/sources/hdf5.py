@@ -168,7 +168,7 @@ class Hdf5Batches(BatchSource):
         return np.random.default_rng([self._seed, self._epoch, *what]).permutation(count)
 
     def _datasets(self, file: h5py.File) -> list[Any]:
-        found: list[Any] = []
+        datasets: list[Any] = []
         for name in self._names:
             if (elsewhere := links_outside(file, name)) and not allows_external():
                 raise _leads_outside(name, elsewhere, file.filename)
@@ -187,9 +187,9 @@ class Hdf5Batches(BatchSource):
                     f"got {dataset.dtype}, shape {list(dataset.shape or ())}",
                     file=file.filename,
                 )
-            if found and dataset.shape[0] != found[0].shape[0]:
+            if datasets and dataset.shape[0] != datasets[0].shape[0]:
                 raise DataError(
-                    f"All datasets must have as many rows as '{self._names[0]}', {found[0].shape[0]}; "
+                    f"All datasets must have as many rows as '{self._names[0]}', {datasets[0].shape[0]}; "
                     f"got {dataset.shape[0]} in '{name}'",
                     file=file.filename,
                 )
@@ -197,8 +197,8 @@ class Hdf5Batches(BatchSource):
                 raise DataError(
                     f"The dataset '{name}' must hold at least one row; got none", file=file.filename
                 )
-            found.append(dataset)
-        return found
+            datasets.append(dataset)
+        return datasets
 
     def state(self) -> State:
         return {

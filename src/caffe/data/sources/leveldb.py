@@ -120,8 +120,8 @@ class LevelDatabase:
             raise _damaged(self.path, error) from error
 
     def get(self, key: bytes) -> bytes | None:
-        found: bytes | None = self.db.get(key)
-        return found
+        value: bytes | None = self.db.get(key)
+        return value
 
     def close(self) -> None:
         shared, self._shared = self._shared, None

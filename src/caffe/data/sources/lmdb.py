@@ -95,13 +95,13 @@ class _Place:
         """What ``read`` gives, from records that nobody wrote over while it read."""
         for _ in range(_TRIES):
             try:
-                found = read()
+                values = read()
             except CorruptDataError:
                 if not self.file.changed():
                     raise
             else:
                 if not self.file.changed():
-                    return found
+                    return values
             self.written = True
             self.file.refresh()
             self.seek_after(self.last)

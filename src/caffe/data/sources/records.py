@@ -93,9 +93,9 @@ class RecordBatches(ImageBatches):
 
     def _load(self, job: Job, allocate: Allocate) -> list[Array]:
         if self._stackable:
-            found = stack([value for _, value in job.items])
-            if found is not None:
-                return self._load_stack(job, found, allocate)
+            stacked = stack([value for _, value in job.items])
+            if stacked is not None:
+                return self._load_stack(job, stacked, allocate)
         return super().load(job, allocate)
 
     def _load_stack(self, job: Job, found: Stack, allocate: Allocate) -> list[Array]:

@@ -86,11 +86,11 @@ class SceneBatches(BatchSource):
 
 def blob_of(rows: Sequence[Array], allocate: Allocate) -> Array:
     """All rows (… × 8) as a blob (G × 8 × 1 × 1); one of -1 where there are none."""
-    found = np.concatenate(rows) if rows else np.zeros((0, 8), np.float32)
-    if not len(found):
-        found = np.full((1, 8), -1, np.float32)
-    out = allocate((len(found), 8, 1, 1))
-    out[..., 0, 0] = found
+    all_rows = np.concatenate(rows) if rows else np.zeros((0, 8), np.float32)
+    if not len(all_rows):
+        all_rows = np.full((1, 8), -1, np.float32)
+    out = allocate((len(all_rows), 8, 1, 1))
+    out[..., 0, 0] = all_rows
     return out
 
 

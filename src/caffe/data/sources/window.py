@@ -54,7 +54,7 @@ class WindowFile:
 
 def read_windows(path: str) -> WindowFile:
     """Read a window file. Raises MissingFileError, DataError naming the line."""
-    found = WindowFile()
+    windows = WindowFile()
     lines = [(n, text) for n, line in enumerate(list_lines(path), 1) if (text := line.strip())]
     place = iter(lines)
     number, text = 0, ""
@@ -63,22 +63,22 @@ def read_windows(path: str) -> WindowFile:
             if not text.startswith("#"):
                 raise ValueError("a line '# number' must begin each image")
             number, text = next(place)
-            found.images.append(text)
+            windows.images.append(text)
             for what in ("channels", "height", "width", "windows"):
                 number, text = next(place)
                 value = int(text)
                 if value < (0 if what == "windows" else 1):
                     raise ValueError(f"the number of {what} must be positive")
                 if what == "channels":
-                    found.channels = value
+                    windows.channels = value
             for _ in range(value):
                 number, text = next(place)
                 if len(text.split()) != 6:
                     raise ValueError("it must be class, overlap, x1, y1, x2, y2")
                 label, overlap, *box = text.split()
                 x1, y1, x2, y2 = map(int, box)
-                found.rows.append(
-                    (len(found.images) - 1, int(label), float(np.float32(overlap)), x1, y1, x2, y2)
+                windows.rows.append(
+                    (len(windows.images) - 1, int(label), float(np.float32(overlap)), x1, y1, x2, y2)
                 )
     except StopIteration:
         raise DataError(
@@ -86,9 +86,9 @@ def read_windows(path: str) -> WindowFile:
         ) from None
     except ValueError as error:
         raise DataError(f"The line '{text}' is not as expected: {error}", file=path, line=number) from None
-    if not found.images:
+    if not windows.images:
         raise DataError("The window file is empty: it must describe at least one image", file=path)
-    return found
+    return windows
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,11 @@ class WindowBatches(BatchSource):
         self._foreground = _select(windows, lambda row: row[2] >= foreground_from)
         self._background = _select(windows, lambda row: row[2] < min(background_below, foreground_from))
         self._background.labels[:] = 0
-        for kind, found, needed in (
+        for kind, chosen, needed in (
             ("foreground", self._foreground, self._foreground_count),
             ("background", self._background, batch_size - self._foreground_count),
         ):
-            if needed and not len(found.labels):
+            if needed and not len(chosen.labels):
                 raise DataError(
                     f"There must be {kind} windows for a batch; got none", fix="Look at the thresholds"
                 )

@@ -37,12 +37,12 @@ class Draft:
 
     def unique(self, name: str) -> str:
         """A name that no layer and no blob has yet; it counts as taken from now on."""
-        found, n = name, 1
-        while found in self._names:
+        free, n = name, 1
+        while free in self._names:
             n += 1
-            found = f"{name}_{n}"
-        self._names.add(found)
-        return found
+            free = f"{name}_{n}"
+        self._names.add(free)
+        return free
 
     def state(self) -> tuple[set[str], dict[str, Shape]]:
         """What to go back to where a rewrite leads nowhere."""

@@ -68,16 +68,16 @@ def _rewritten(pieces: list[Piece], draft: Draft, report: list[str]) -> list[Pie
             i += 1
             continue
         before = draft.state()
-        found = expand(piece, draft)
-        if found is not None and len(found[0]) > 1 and set(piece.layer.bottom) & set(piece.layer.top):
+        expanded = expand(piece, draft)
+        if expanded is not None and len(expanded[0]) > 1 and set(piece.layer.bottom) & set(piece.layer.top):
             # several layers cannot overwrite their bottom: its value from before gets a name of its own
             draft.restore(before)
             apart(pieces, i, draft, report)
-            found = expand(piece, draft)
-        if found is None:
+            expanded = expand(piece, draft)
+        if expanded is None:
             i += 1
             continue
-        new, says = found
+        new, says = expanded
         report.append(f"layer '{piece.layer.name}' ({piece.layer.type}): {says}")
         pieces[i : i + 1] = new
         i += len(new)
@@ -87,9 +87,9 @@ def _rewritten(pieces: list[Piece], draft: Draft, report: list[str]) -> list[Pie
 def expand(piece: Piece, draft: Draft) -> tuple[list[Piece], str] | None:
     """Pieces that the dialect has in place of one, by the fewest rewrites, and what they are, if any lead there."""
     for depth in range(1, _DEPTH + 1):
-        found = _expand(piece, draft, depth)
-        if found is not None:
-            return found
+        expanded = _expand(piece, draft, depth)
+        if expanded is not None:
+            return expanded
     return None
 
 
@@ -103,11 +103,11 @@ def _expand(piece: Piece, draft: Draft, depth: int) -> tuple[list[Piece], str] |
         done: list[Piece] = []
         words = [says]
         for each in function(piece, draft) or ():
-            found = _expand(each, draft, depth - 1)
-            if found is None:
+            expanded = _expand(each, draft, depth - 1)
+            if expanded is None:
                 break
-            done += found[0]
-            words += [f"{each.layer.type} {found[1]}"] if found[1] else []
+            done += expanded[0]
+            words += [f"{each.layer.type} {expanded[1]}"] if expanded[1] else []
         else:
             if done:
                 return done, "; ".join(dict.fromkeys(words))

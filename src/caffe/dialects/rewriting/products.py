@@ -24,24 +24,24 @@ def _factors(of: Layer, bottom: str, draft: Draft) -> tuple[list[Layer], str] | 
 @rewrites("BroadcastMul", says="as Scale by a second bottom")
 def broadcast_mul(piece: Piece, draft: Draft) -> list[Piece] | None:
     of = piece.layer
-    found = _factors(of, of.bottom[1], draft)
-    if found is None:
+    factors = _factors(of, of.bottom[1], draft)
+    if factors is None:
         return None
-    made = layer(of, "Scale", of.name, [of.bottom[0], found[1]], [of.top[0]])
+    made = layer(of, "Scale", of.name, [of.bottom[0], factors[1]], [of.top[0]])
     made.scale_param.axis = 0
-    return without_values(*found[0], made)
+    return without_values(*factors[0], made)
 
 
 @rewrites("Axpy", says="as Scale by a second bottom, and a sum")
 def axpy(piece: Piece, draft: Draft) -> list[Piece] | None:
     of = piece.layer
-    found = _factors(of, of.bottom[0], draft)
-    if found is None:
+    factors = _factors(of, of.bottom[0], draft)
+    if factors is None:
         return None
     product = draft.between(of, "product", draft.shape(of.top[0]))
-    scaled = layer(of, "Scale", product, [of.bottom[1], found[1]], [product])
+    scaled = layer(of, "Scale", product, [of.bottom[1], factors[1]], [product])
     scaled.scale_param.axis = 0
-    return without_values(*found[0], scaled, eltwise(of, [product, of.bottom[2]], of.top[0], "SUM"))
+    return without_values(*factors[0], scaled, eltwise(of, [product, of.bottom[2]], of.top[0], "SUM"))
 
 
 @rewrites("Add", "Mul", says="as Eltwise")
@@ -65,12 +65,12 @@ def mul_by_channel(piece: Piece, draft: Draft) -> list[Piece] | None:
     wide, narrow = shapes
     if len(wide) != len(narrow) or wide[:2] != narrow[:2] or set(narrow[2:]) != {1}:  # type: ignore[index,arg-type]
         return None
-    found = _factors(of, s, draft)
-    if found is None:
+    factors = _factors(of, s, draft)
+    if factors is None:
         return None
-    made = layer(of, "Scale", of.name, [x, found[1]], [of.top[0]])
+    made = layer(of, "Scale", of.name, [x, factors[1]], [of.top[0]])
     made.scale_param.axis = 0
-    return without_values(*found[0], made)
+    return without_values(*factors[0], made)
 
 
 @rewrites("InnerProduct", says="with its weights transposed")

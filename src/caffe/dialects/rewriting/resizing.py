@@ -22,14 +22,14 @@ def interp(piece: Piece, draft: Draft) -> list[Piece] | None:
 
 def _zoom(before: tuple[int, ...], after: tuple[int, ...]) -> int | None:
     """The factor with which the distances between the corners grew, if it is one whole number."""
-    found = set()
+    zooms = set()
     for small, large in zip(before, after):
         if small == large == 1:
             continue
         if small < 2 or (large - 1) % (small - 1):
             return None
-        found.add((large - 1) // (small - 1))
-    zoom = found.pop() if len(found) == 1 else None
+        zooms.add((large - 1) // (small - 1))
+    zoom = zooms.pop() if len(zooms) == 1 else None
     return zoom if zoom and zoom > 1 else None
 
 

@@ -79,17 +79,17 @@ def runner(path: PathLike, weights: PathLike, module: TorchNet) -> Runner:
 
     def run(arrays: Arrays) -> dict[str, Any]:
         with torch.no_grad():
-            found = model(*[torch.from_numpy(arrays[n]) for n in module.input_names])
-        found = (found,) if isinstance(found, torch.Tensor) else found
-        return {name: value.numpy() for name, value in zip(module.output_names, found)}
+            values = model(*[torch.from_numpy(arrays[n]) for n in module.input_names])
+        values = (values,) if isinstance(values, torch.Tensor) else values
+        return {name: value.numpy() for name, value in zip(module.output_names, values)}
 
     return run
 
 
 def _class_name(name: str) -> str:
     words = [w.lower() if w.isupper() and len(w) > 4 else w for w in re.findall(r"[A-Za-z0-9]+", name)]
-    found = "".join(w[0].upper() + w[1:] for w in words)
-    return identifier(f"Net{found}" if not found or found[0].isdigit() else found)
+    joined = "".join(w[0].upper() + w[1:] for w in words)
+    return identifier(f"Net{joined}" if not joined or joined[0].isdigit() else joined)
 
 
 def _first_line(module: TorchNet) -> str:

@@ -41,15 +41,15 @@ class Block:
     def signature(self) -> Any:
         """What blocks of one class have in common: everything but numbers of their modules."""
         places = {name: f"in{i}" for i, name in enumerate(self.inputs)}
-        found = []
+        parts = []
         for i, step in enumerate(self.steps):
             kind = (step.made.kind, len(step.made.args), _fixed(step.made)) if step.made else None
             attribute = self.attributes[step.name]
-            found.append(
+            parts.append(
                 (attribute if step.made else "", step.text, kind, tuple(places[n] for n in step.bottoms))
             )
             places.update((name, f"{i}.{k}") for k, name in enumerate(step.tops))
-        return tuple(found), tuple(places[n] for n in self.outputs)
+        return tuple(parts), tuple(places[n] for n in self.outputs)
 
 
 def _fixed(made: Made) -> tuple[tuple[str, Any], ...]:
@@ -138,16 +138,16 @@ def class_names(classes: Sequence[Sequence[Block]], taken: set[str]) -> list[str
     """A name for each class of blocks: what their names begin with, and what they have more than others."""
     stems = [_stem([block.name for block in blocks]) for blocks in classes]
     attributes = [[blocks[0].attributes[s.name] for s in blocks[0].steps if s.made] for blocks in classes]
-    found: list[str] = []
+    names: list[str] = []
     for i, stem in enumerate(stems):
         less = [set(attributes[k]) for k, other in enumerate(stems) if other == stem and k != i]
         more = next((sorted(set(attributes[i]) - a, key=len) for a in less if a < set(attributes[i])), [])
         name = base = f"{stem}With{''.join(w.title() for w in more[0].split('_'))}" if more else stem
         count = 2
-        while name in taken or name in found:
+        while name in taken or name in names:
             name, count = f"{base}{count}", count + 1
-        found.append(name)
-    return found
+        names.append(name)
+    return names
 
 
 def _stem(names: Sequence[str]) -> str:

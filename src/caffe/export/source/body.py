@@ -37,11 +37,11 @@ def forward(
 
 def identifier(name: str, taken: set[str] | frozenset[str] = frozenset()) -> str:
     """A name of Python's for a blob or layer."""
-    found = re.sub(r"\W+", "_", name.partition("@")[0]).strip("_") or "value"
-    found = f"value_{found}" if found[0].isdigit() else found
-    while found in taken or keyword.iskeyword(found) or found in _RESERVED:
-        found += "_"
-    return found
+    word = re.sub(r"\W+", "_", name.partition("@")[0]).strip("_") or "value"
+    word = f"value_{word}" if word[0].isdigit() else word
+    while word in taken or keyword.iskeyword(word) or word in _RESERVED:
+        word += "_"
+    return word
 
 
 class _Writer:
@@ -68,7 +68,7 @@ class _Writer:
         return set(self._variables.values())
 
     def lines(self) -> list[str]:
-        found: list[str] = []
+        code: list[str] = []
         for i, step in enumerate(self._steps):
             value = self._expression(step)
             if step.text == SELF and not step.bottoms:  # a buffer has a name already
@@ -81,13 +81,13 @@ class _Writer:
                 del self._variables[name]
             targets = self._targets(step)
             if targets != [value.text]:
-                found.append(f"{', '.join(targets)} = {value.text}")
+                code.append(f"{', '.join(targets)} = {value.text}")
         results = [self._value(name).text for name in self._outputs]
-        if found and len(results) == 1 and found[-1].startswith(f"{results[0]} = "):
-            found[-1] = f"return {found[-1].partition(' = ')[2]}"
+        if code and len(results) == 1 and code[-1].startswith(f"{results[0]} = "):
+            code[-1] = f"return {code[-1].partition(' = ')[2]}"
         else:
-            found.append(f"return {', '.join(results)}")
-        return _loops(found)
+            code.append(f"return {', '.join(results)}")
+        return _loops(code)
 
     def _value(self, name: str) -> _Value:
         return self._pending.pop(name) if name in self._pending else _Value(self._variables[name])
@@ -154,7 +154,7 @@ class _Writer:
 
 def _loops(lines: list[str]) -> list[str]:
     """Three and more of ``x = self.a(x)`` after one another as a loop."""
-    found: list[str] = []
+    looped: list[str] = []
     run: list[str] = []
     for line in [*lines, ""]:
         match = re.fullmatch(r"x = self\.(\w+)\(x\)", line)
@@ -163,12 +163,12 @@ def _loops(lines: list[str]) -> list[str]:
             continue
         if len(run) > 2:
             text = ", ".join(f"self.{name}" for name in run)
-            found += [f"for layer in ({text}):", "    x = layer(x)"]
+            looped += [f"for layer in ({text}):", "    x = layer(x)"]
         else:
-            found += [f"x = self.{name}(x)" for name in run]
+            looped += [f"x = self.{name}(x)" for name in run]
         run = []
-        found.append(line)
-    return found[:-1]
+        looped.append(line)
+    return looped[:-1]
 
 
 def wrapped(line: str, width: int) -> list[str]:

@@ -164,7 +164,7 @@ def _ordered(steps: Sequence[Step], blocks: Sequence[Block]) -> list[Step]:
     """The steps with each block's after one another, all that a block needs before it."""
     members = {id(step): block for block in blocks for step in block.steps}
     makers = {top: step for step in steps for top in step.tops}
-    found: list[Step] = []
+    ordered: list[Step] = []
     done: set[int] = set()
 
     def place(step: Step) -> None:
@@ -175,11 +175,11 @@ def _ordered(steps: Sequence[Step], blocks: Sequence[Block]) -> list[Step]:
         for name in dict.fromkeys(n for s in group for n in s.bottoms):
             if name in makers and id(makers[name]) not in map(id, group):
                 place(makers[name])
-        found.extend(group)
+        ordered.extend(group)
 
     for step in steps:
         place(step)
-    return found
+    return ordered
 
 
 def tensor_count(state: Mapping[str, torch.Tensor]) -> int:

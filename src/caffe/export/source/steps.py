@@ -107,8 +107,8 @@ def _folded(module: TorchNet, steps: list[Step]) -> list[Step]:
     needed = list(dict.fromkeys([*needed, *(n for n in module.output_names if n in constant)]))
     values = _values(module)
     makers = {top: name for name, place in places.items() for top in place.node.tops}
-    found = [Step(makers[n], SELF, [], [n], None, {"": values[n].contiguous()}) for n in needed]
-    return [*found, *kept]
+    folded = [Step(makers[n], SELF, [], [n], None, {"": values[n].contiguous()}) for n in needed]
+    return [*folded, *kept]
 
 
 def _values(module: TorchNet) -> State:
@@ -125,21 +125,21 @@ def _normalized(steps: list[Step]) -> list[Step]:
     uses = Counter(n for step in steps for n in step.bottoms)
     by_bottom = {step.bottoms[0]: step for step in steps if step.bottoms}
     gone: set[int] = set()
-    found = []
+    normalized = []
     for step in steps:
         if id(step) in gone:
             continue
         if step.made is None or step.made.kind is not parts.BatchNorm or not _plain(step.made):
-            found.append(step)
+            normalized.append(step)
             continue
         scale = by_bottom.get(step.tops[0])
         merged = scale is not None and scale.made is not None and scale.made.kind is parts.Scale
         if scale is not None and merged and uses[step.tops[0]] == 1:
             gone.add(id(scale))
-            found.append(_batch_norm(step, step.made, scale))
+            normalized.append(_batch_norm(step, step.made, scale))
         else:
-            found.append(_batch_norm(step, step.made, None))
-    return found
+            normalized.append(_batch_norm(step, step.made, None))
+    return normalized
 
 
 def _plain(made: Made) -> bool:

@@ -58,8 +58,8 @@ class Call:
         """A list of integers that is an attribute or, in newer opsets, an input."""
         if value is not None:
             return [int(n) for n in self.constant(value, what or attribute).reshape(-1).tolist()]
-        found = self.get(attribute)
-        return None if found is None else list(found)
+        values = self.get(attribute)
+        return None if values is None else list(values)
 
     def refuse(self, what: str) -> InputError:
         """An error at this node."""

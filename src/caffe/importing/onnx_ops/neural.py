@@ -151,12 +151,12 @@ def _directions(
     w, r, b = inputs
     hidden = c.get("hidden_size")
     turn = torch.cat([torch.arange(g * hidden, (g + 1) * hidden) for g in gates])
-    found = []
+    weights = []
     for d in range(shape_of(w)[0]):
         n = len(gates) * hidden
         bias = torch.zeros(2 * n) if b is None else b[d]
-        found += [w[d][turn], r[d][turn], bias[:n][turn], bias[n:][turn]]
-    return found, hidden
+        weights += [w[d][turn], r[d][turn], bias[:n][turn], bias[n:][turn]]
+    return weights, hidden
 
 
 def _sequence(c: Call, y: Any, hidden: int, directions: int) -> Any:

@@ -179,6 +179,6 @@ def depth_to_space(c: Call, x: Any) -> Any:
 def space_to_depth(c: Call, x: Any) -> Any:
     block = c.get("blocksize")
     channels = shape_of(x)[1]
-    found = c(A.pixel_unshuffle.default, x, block)
+    unshuffled = c(A.pixel_unshuffle.default, x, block)
     order = torch.arange(channels * block**2).reshape(channels, block * block).t().reshape(-1)
-    return c(A.index_select.default, found, 1, order)
+    return c(A.index_select.default, unshuffled, 1, order)

@@ -126,9 +126,9 @@ def taken_padding(
         return place, list(sides)
     if place.fill != value or any(p != (0, 0) for p in place.pads[:2]) or min(map(min, place.pads)) < 0:
         return e.padded(place), list(sides)
-    found = [(a + b, c + d) for (a, c), (b, d) in zip(sides, place.pads[2:])]
+    total = [(a + b, c + d) for (a, c), (b, d) in zip(sides, place.pads[2:])]
     shape = tuple(n - sum(p) for n, p in zip(place.shape, place.pads))
-    return place.put(place.blob, pads=(), fill=0.0, shape=shape), found
+    return place.put(place.blob, pads=(), fill=0.0, shape=shape), total
 
 
 def symmetrical(
@@ -189,5 +189,5 @@ def _parameters(weight: torch.Tensor, bias: torch.Tensor | None) -> list[torch.T
 
 
 def _each(values: Any, axes: int) -> list[int]:
-    found = [values] if isinstance(values, int) else [int(v) for v in values]
-    return found * axes if len(found) == 1 else found
+    numbers = [values] if isinstance(values, int) else [int(v) for v in values]
+    return numbers * axes if len(numbers) == 1 else numbers

@@ -43,11 +43,11 @@ def _split_ranges(
     size = shape[axis]
     if isinstance(given, int):
         return axis, [(a, min(a + given, size)) for a in range(0, size, given)]
-    found, at = [], 0
+    ranges, at = [], 0
     for n in given:
-        found.append((at, at + n))
+        ranges.append((at, at + n))
         at += n
-    return axis, found
+    return axis, ranges
 
 
 def _chunk_ranges(shape: Shape, input: Any, chunks: int, dim: int = 0) -> Ranges:

@@ -164,8 +164,8 @@ def instance_norm(
 ) -> Place:
     """Each channel of each image to mean 0 and variance 1, then what is learned."""
     if not use_input_stats:
-        found: Place = batch_norm(e, input, weight, bias, running_mean, running_var, eps)[0]
-        return found
+        normalized: Place = batch_norm(e, input, weight, bias, running_mean, running_var, eps)[0]
+        return normalized
     result: Place = group_norm(e, input, input.shape[1], weight, bias, eps)[0]
     return result
 

@@ -252,5 +252,5 @@ def _as_line(e: Emitter, x: Place) -> Place:
 
 
 def _pair(values: Any) -> Pair:
-    found = [values] if isinstance(values, int) else [int(v) for v in values]
-    return (found[0], found[-1])
+    numbers = [values] if isinstance(values, int) else [int(v) for v in values]
+    return (numbers[0], numbers[-1])

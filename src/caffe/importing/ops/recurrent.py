@@ -186,7 +186,7 @@ def _layers(params: Sequence[torch.Tensor], layers: int, bidirectional: bool, bi
     """For each layer its directions' weights, and its width."""
     rest = list(params)
     for _ in range(layers):
-        found = []
+        directions = []
         for _ in range(2 if bidirectional else 1):
             w_x, w_h = rest.pop(0), rest.pop(0)
             b_x, b_h = (
@@ -194,8 +194,8 @@ def _layers(params: Sequence[torch.Tensor], layers: int, bidirectional: bool, bi
             )
             if w_h.shape[0] // w_h.shape[1] * w_h.shape[1] != w_h.shape[0]:
                 raise Inexpressible("a projection of the state has no form")
-            found.append((w_x, w_h, b_x, b_h))
-        yield found, found[0][1].shape[1]
+            directions.append((w_x, w_h, b_x, b_h))
+        yield directions, directions[0][1].shape[1]
 
 
 def _is_zero(state: Any) -> bool:

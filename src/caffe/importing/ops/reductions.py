@@ -46,8 +46,8 @@ def max_dim(e: Emitter, input: Place, dim: Any = None, keepdim: bool = False, ot
         from caffe.importing.ops.arithmetic import maximum
 
         return maximum(e, input, other)
-    found = reduced(e, input, dim, keepdim, "MAX")
-    return found if dim is None else [found, None]
+    largest = reduced(e, input, dim, keepdim, "MAX")
+    return largest if dim is None else [largest, None]
 
 
 @rule("min")
@@ -57,8 +57,8 @@ def min_dim(e: Emitter, input: Place, dim: Any = None, keepdim: bool = False, ot
         from caffe.importing.ops.arithmetic import minimum
 
         return minimum(e, input, other)
-    found = amin(e, input, dim, keepdim)
-    return found if dim is None else [found, None]
+    smallest = amin(e, input, dim, keepdim)
+    return smallest if dim is None else [smallest, None]
 
 
 @rule("linalg_vector_norm", "norm")

@@ -69,9 +69,9 @@ def resize(
     if all(n == o and torch.equal(m, torch.eye(n)) for n, o, m in zip(size, out, matrices)):
         return x
     if len(size) == 2:
-        found = _by_layer(e, x, mode, out, align_corners, matrices)
-        if found is not None:
-            return found
+        resized = _by_layer(e, x, mode, out, align_corners, matrices)
+        if resized is not None:
+            return resized
     return along_axes(e, x, matrices)
 
 

@@ -33,8 +33,8 @@ def flatten(e: Emitter, input: Place, start_dim: int = 0, end_dim: int = -1) -> 
 def unflatten(e: Emitter, input: Place, dim: int, sizes: Sequence[int]) -> Place:
     """One axis as several."""
     axis = dim % len(input.shape)
-    found = _solved(input.shape[axis], sizes)
-    return to_shape(e, input, (*input.shape[:axis], *found, *input.shape[axis + 1 :]))
+    solved = _solved(input.shape[axis], sizes)
+    return to_shape(e, input, (*input.shape[:axis], *solved, *input.shape[axis + 1 :]))
 
 
 @rule("squeeze")
@@ -143,9 +143,9 @@ def cat(e: Emitter, tensors: Sequence[Any], dim: int = 0) -> Place:
     whole = [t for t in places if isinstance(t, Place)]
     axes = len(whole[0].shape)
     axis = dim % axes
-    found = [t if isinstance(t, Place) else _constant_beside(e, t, whole[0], axis) for t in places]
-    found = [p for p in found if p.shape != (0,) and p.shape[axis] > 0]
-    return e.joined(found, axis) if len(found) > 1 else found[0]
+    parts = [t if isinstance(t, Place) else _constant_beside(e, t, whole[0], axis) for t in places]
+    parts = [p for p in parts if p.shape != (0,) and p.shape[axis] > 0]
+    return e.joined(parts, axis) if len(parts) > 1 else parts[0]
 
 
 def _all_tensors(tensors: Sequence[Any]) -> bool:
@@ -240,12 +240,12 @@ def to_shape(e: Emitter, place: Place, shape: Shape) -> Place:
             return replace(small, shape=shape)
         place = e.repeated(place)
     if not place.is_ordered:
-        found = _unmoved(e, place, shape)
-        if found is not None:
-            return found
-        found = _shuffled(e, place, shape)
-        if found is not None:
-            return found
+        reshaped = _unmoved(e, place, shape)
+        if reshaped is not None:
+            return reshaped
+        reshaped = _shuffled(e, place, shape)
+        if reshaped is not None:
+            return reshaped
     place = e.ordered(place)
     top = e.reshaped(Place.of(place.blob, place.held), shape)
     return Place.of(top.blob, shape)
@@ -286,7 +286,7 @@ def _unmoved(e: Emitter, place: Place, shape: Shape) -> Place | None:
 
 def _groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]] | None:
     """Runs of old axes and of new axes that hold the same values, as short as can be."""
-    found, i, j = [], 0, 0
+    groups, i, j = [], 0, 0
     while i < len(old) or j < len(new):
         a, b = ([i], old[i]) if i < len(old) else ([], 1), ([j], new[j]) if j < len(new) else ([], 1)
         (left, m), (right, n) = a, b
@@ -300,8 +300,8 @@ def _groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]] | None:
                 if j >= len(new):
                     return None
                 n, right, j = n * new[j], [*right, j], j + 1
-        found.append((left, right))
-    return found
+        groups.append((left, right))
+    return groups
 
 
 def _shuffled(e: Emitter, place: Place, shape: Shape) -> Place | None:

@@ -31,5 +31,5 @@ class Cosine(TensorLayer):
     origin = "caffe-windows (happynear/caffe-windows)"
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = _Cosine.apply(x)  # type: ignore[no-untyped-call]
-        return found
+        y: torch.Tensor = _Cosine.apply(x)  # type: ignore[no-untyped-call]
+        return y

@@ -94,8 +94,8 @@ class InnerDistance(TensorLayer):
             points = torch.where(own[..., None], points, points.detach())
         if p.distance_type == "L2":
             return (rows - points).square().sum(-1)
-        found: torch.Tensor = _Absolute.apply(rows, points)  # type: ignore[no-untyped-call]
-        return found.sum(-1)
+        distances: torch.Tensor = _Absolute.apply(rows, points)  # type: ignore[no-untyped-call]
+        return distances.sum(-1)
 
 
 class _Absolute(torch.autograd.Function):

@@ -73,8 +73,8 @@ class Python(UserLayer):
             )
         module = _module(param)
         _say_what_runs(module)
-        found: Any = getattr(module, p.layer, None)
-        if found is None:
+        kind: Any = getattr(module, p.layer, None)
+        if kind is None:
             known = [n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Layer)]
             place = getattr(module, "__file__", None) or "no file"
             raise LayerError(
@@ -84,7 +84,7 @@ class Python(UserLayer):
                 field="layer",
                 fix=close_names(p.layer, known) or f"Its layers: {', '.join(known) or 'none'}",
             )
-        return _made(cls, param, found)
+        return _made(cls, param, kind)
 
 
 _said: set[str] = set()
@@ -101,8 +101,8 @@ def _say_what_runs(module: ModuleType) -> None:
 def stand_in(param: caffe_pb2.LayerParameter) -> Layer | None:
     """The built-in layer for one that many nets name, without looking for the user's module; None if there is none."""
     module = _STAND_INS.get(param.python_param.module)
-    found: Any = getattr(importlib.import_module(module), param.python_param.layer, None) if module else None
-    return None if found is None else _made(Python, param, found)
+    kind: Any = getattr(importlib.import_module(module), param.python_param.layer, None) if module else None
+    return None if kind is None else _made(Python, param, kind)
 
 
 def _made(cls: type[Python], param: caffe_pb2.LayerParameter, found: Any) -> Layer:

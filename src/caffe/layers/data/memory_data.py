@@ -84,15 +84,15 @@ class MemoryData(Layer, Resumable):
         seed = int(runtime.rng().integers(1 << 62)) if self._transformer.random else 0
         data = transformed(list(images), self._transformer, seed)
         self._check("data", data, [(len(data), *self.shape[1:])])
-        found = np.array(labels, np.float32).reshape(-1)
-        self._check("labels", found, [(len(data),)])
+        numbers = np.array(labels, np.float32).reshape(-1)
+        self._check("labels", numbers, [(len(data),)])
         if len(data) % self.shape[0]:
             raise InputError(
                 f"The number of images must be a multiple of batch_size, {self.shape[0]}; got {len(data)}",
                 layer=self.name,
                 type=self.type,
             )
-        self._reset(data, found)
+        self._reset(data, numbers)
 
     def _reset(self, data: Array, labels: Array) -> None:
         self._arrays = (data, labels)
@@ -103,9 +103,9 @@ class MemoryData(Layer, Resumable):
 
     def _check(self, what: str, array: Any, shapes: list[tuple[int, ...]]) -> None:
         if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-            found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+            got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
             raise InputTypeError(
-                f"The {what} must be a numpy array of float32; got {found}",
+                f"The {what} must be a numpy array of float32; got {got}",
                 fix=f"Convert with numpy.ascontiguousarray({what}, numpy.float32)",
                 layer=self.name,
                 type=self.type,

@@ -49,5 +49,5 @@ def offsets_of(boxes: Array, targets: Array) -> Array:
 
 def moved(boxes: Array, offsets: Array) -> Array:
     """Boxes moved by offsets; right and bottom are centre + size/2, as in py-faster-rcnn (no -1)."""
-    found = decode(torch.from_numpy(offsets), torch.from_numpy(edges(boxes)), None, CENTER_SIZE)
-    return found.numpy().astype(np.float32)
+    decoded = decode(torch.from_numpy(offsets), torch.from_numpy(edges(boxes)), None, CENTER_SIZE)
+    return decoded.numpy().astype(np.float32)

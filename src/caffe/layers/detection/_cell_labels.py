@@ -31,14 +31,14 @@ def truths(labels: torch.Tensor, side: int) -> list[Array]:
     An image has a map that is not used, a map of where boxes are, one of labels, and a box for each cell. The label of
     a box is that of the cell of its centre.
     """
-    found = []
+    of_images = []
     cells = side * side
     for row in labels.detach().float().cpu().numpy().reshape(labels.shape[0], -1):
         boxes = row[3 * cells :].reshape(cells, 4)[row[cells : 2 * cells] != 0]
         column, line = (np.clip((boxes[:, i] * side).astype(np.int64), 0, side - 1) for i in (0, 1))
         named = row[2 * cells : 3 * cells][line * side + column]
-        found.append(np.concatenate([named[:, None], boxes], 1))
-    return found
+        of_images.append(np.concatenate([named[:, None], boxes], 1))
+    return of_images
 
 
 def drawn(raw: torch.Tensor, wanted: Array, scale: Array) -> tuple[float, torch.Tensor]:

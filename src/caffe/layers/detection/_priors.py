@@ -14,16 +14,16 @@ SHIFTED = {32: (4, 8), 64: (2, 16)}
 
 def aspect_ratios(p: Param) -> list[float]:
     """The ratios, beginning with 1; those listed twice once, each followed by its inverse with ``flip``."""
-    found = [1.0]
+    ratios = [1.0]
     for ratio in p.aspect_ratio:
-        if all(abs(ratio - f) >= 1e-6 for f in found):
-            found.append(ratio)
+        if all(abs(ratio - f) >= 1e-6 for f in ratios):
+            ratios.append(ratio)
             if p.flip:
-                found.append(1 / ratio)
+                ratios.append(1 / ratio)
     if p.keras and p.flip:
         # the squares first, then the ratios as listed, then their inverses
-        found = [1.0, *found[1::2], *found[2::2]]
-    return found
+        ratios = [1.0, *ratios[1::2], *ratios[2::2]]
+    return ratios
 
 
 def boxes_of_cell(p: Param) -> list[tuple[float, ...]]:

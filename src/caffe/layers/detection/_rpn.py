@@ -45,7 +45,7 @@ def read_settings(layer: Layer, required: str) -> dict[str, Any]:
     Raises LayerError where a line cannot be read, a key is unknown or ``required`` is missing.
     """
     text = re.sub(r"!!python/tuple|^\s*\{|\}\s*$", "", layer.param.python_param.param_str)
-    found = dict(SETTINGS)
+    settings = dict(SETTINGS)
     given = set()
     if len(text) > LONGEST_SETTINGS:
         raise layer.error(
@@ -57,7 +57,7 @@ def read_settings(layer: Layer, required: str) -> dict[str, Any]:
         key, separator, value = part.partition(":")
         key = key.strip().strip("'\"").lower()
         try:
-            found[key] = ast.literal_eval(value.strip())
+            settings[key] = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             separator = ""
         if not separator or key not in (*SETTINGS, required, "feat_stride", "num_classes"):
@@ -71,4 +71,4 @@ def read_settings(layer: Layer, required: str) -> dict[str, Any]:
         raise layer.error(
             f"must give '{required}'", field="param_str", fix=f"Write param_str: \"'{required}': 16\""
         )
-    return found
+    return settings

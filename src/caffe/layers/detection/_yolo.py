@@ -51,9 +51,9 @@ def box_map(
 
 def truths(rows: torch.Tensor, images: int) -> list[Array]:
     """The annotated boxes (T × 5: label, box) of each image, up to the first of no width."""
-    found = rows.detach().float().cpu().numpy().reshape(images, -1, 5)
-    ends = [int(np.argmax(f[:, 3] == 0)) if (f[:, 3] == 0).any() else len(f) for f in found]
-    return [f[:end] for f, end in zip(found, ends)]
+    of_images = rows.detach().float().cpu().numpy().reshape(images, -1, 5)
+    ends = [int(np.argmax(f[:, 3] == 0)) if (f[:, 3] == 0).any() else len(f) for f in of_images]
+    return [f[:end] for f, end in zip(of_images, ends)]
 
 
 def corners(found: Array) -> Array:
@@ -69,15 +69,15 @@ def overlaps(a: Array, b: Array) -> Array:
 def shape_overlaps(a: Array, b: Array) -> Array:
     """Intersection over union (A × B) of boxes of sizes a (A × 2) and b (B × 2) with one centre."""
     common = np.minimum(a[:, None], b[None]).prod(-1)
-    found: Array = common / (a.prod(-1)[:, None] + b.prod(-1)[None] - common)
-    return found
+    ratios: Array = common / (a.prod(-1)[:, None] + b.prod(-1)[None] - common)
+    return ratios
 
 
 def last_of_each(index: Array) -> Array:
     """Where each distinct row of ``index`` (T × k) occurs last: later truths win a place that two want."""
     _, first = np.unique(index[::-1], axis=0, return_index=True)
-    found: Array = np.sort(len(index) - 1 - first)
-    return found
+    last: Array = np.sort(len(index) - 1 - first)
+    return last
 
 
 def detection_rows(found: Sequence[Array], threshold: float, device: torch.device) -> torch.Tensor:

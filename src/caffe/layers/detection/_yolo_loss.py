@@ -60,8 +60,8 @@ def targets(placed: Placed, size: tuple[int, int], anchors: Array) -> Array:
     height, width = size
     place_x = placed.box[:, 0] * width - placed.column
     place_y = placed.box[:, 1] * height - placed.row
-    found: Array = np.concatenate([np.stack([place_x, place_y], 1), np.log(placed.box[:, 2:] / anchors)], 1)
-    return found
+    wanted: Array = np.concatenate([np.stack([place_x, place_y], 1), np.log(placed.box[:, 2:] / anchors)], 1)
+    return wanted
 
 
 def with_gradient(x: torch.Tensor, difference: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:

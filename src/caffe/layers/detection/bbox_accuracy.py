@@ -45,7 +45,7 @@ class BboxAccuracy(TensorLayer):
             return tuple(offsets.new_empty(1, 1, 1, 1) for _ in range(self.top_count))
         matches = truth.float().cpu().numpy().reshape(truth.shape[0], -1)
         chosen = np.flatnonzero((matches[:, 0] > 0) & (matches[:, -1] <= _TRUTH))
-        found = [-1.0, -1.0]
+        accuracies = [-1.0, -1.0]
         if len(chosen):
             label = matches[chosen, 0].astype(int)
             if not self.param.bbox_reg_param.cls_aware:
@@ -54,8 +54,8 @@ class BboxAccuracy(TensorLayer):
             regions = rois.float().cpu().numpy().reshape(rois.shape[0], -1)[chosen, 1:5]
             targets = matches[chosen, 1:5]
             moved = move(regions, moves * self.std + self.mean)
-            found = [
+            accuracies = [
                 float(np.diagonal(overlaps(edges(boxes), edges(targets))).mean())
                 for boxes in (moved, regions)
             ]
-        return tuple(torch.full((1, 1, 1, 1), f, device=offsets.device) for f in found[: self.top_count])
+        return tuple(torch.full((1, 1, 1, 1), f, device=offsets.device) for f in accuracies[: self.top_count])

@@ -59,9 +59,9 @@ class BoxGroupOutput(TensorLayer):
 
     def compute(self, *bottoms: torch.Tensor) -> tuple[torch.Tensor, ...]:
         arrays = [x.detach().float().cpu().numpy() for x in bottoms]
-        found = [self._image(n, arrays) for n in range(self.images)]
+        of_images = [self._image(n, arrays) for n in range(self.images)]
         rows = np.concatenate(
-            [np.concatenate([np.full((len(f), 1), n, np.float32), f], 1) for n, f in enumerate(found)]
+            [np.concatenate([np.full((len(f), 1), n, np.float32), f], 1) for n, f in enumerate(of_images)]
         )
         tops = (rows[:, :5], rows)
         if not len(rows):

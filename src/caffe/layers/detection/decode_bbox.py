@@ -50,13 +50,13 @@ class DecodeBBox(TensorLayer):
         moved = move(
             regions[:, 1:], offsets.float().cpu().numpy().reshape(-1, 8)[:, 4:] * self.std + self.mean
         )
-        found = torch.from_numpy(moved)
-        kept = torch.ones(len(found), dtype=torch.bool)
+        decoded = torch.from_numpy(moved)
+        kept = torch.ones(len(decoded), dtype=torch.bool)
         if self.phase == caffe_pb2.TRAIN:
-            kept = (found[:, 2:] >= found[:, :2]).all(1)
+            kept = (decoded[:, 2:] >= decoded[:, :2]).all(1)
             if truth is not None:
-                kept &= truth.float().cpu().reshape(len(found), -1)[:, -1] < _NEARLY_TRUTH
+                kept &= truth.float().cpu().reshape(len(decoded), -1)[:, -1] < _NEARLY_TRUTH
         if not bool(kept.any()):
             kept[:] = True
-        boxes = torch.cat([torch.from_numpy(regions[:, :1]), found], 1)[kept]
+        boxes = torch.cat([torch.from_numpy(regions[:, :1]), decoded], 1)[kept]
         return boxes.to(rois.device).reshape(-1, 5, *[1] * (rois.dim() - 2))

@@ -70,9 +70,9 @@ class DetectionLoss(LossLayer):
         wanted = self._as_predicted(true_boxes)
         chosen = torch.zeros_like(confidences).scatter(1, best.unsqueeze(1), 1.0) * there.unsqueeze(1)
         onehot = torch.zeros_like(classes).scatter(1, labels.unsqueeze(1), 1.0)
-        found = there.sum()
-        count = found.clamp(min=1).to(flat.dtype)
-        others = (confidences.numel() - found).clamp(min=1).to(flat.dtype)
+        positives = there.sum()
+        count = positives.clamp(min=1).to(flat.dtype)
+        others = (confidences.numel() - positives).clamp(min=1).to(flat.dtype)
         loss, carrier = predictions.new_zeros(()), predictions.new_zeros(())
         for values, target, towards, weight, divisor in (
             # values, their targets, those of their gradients, weights, by what the sum is divided

@@ -118,13 +118,13 @@ class DetectionOutput(TensorLayer):
             self._of_image(i, host[i], s)
             for i, s in enumerate(scores.detach().contiguous().float().cpu().numpy())
         ]
-        found = np.concatenate(rows) if rows else np.zeros((0, 7), np.float32)
+        detections = np.concatenate(rows) if rows else np.zeros((0, 7), np.float32)
         if p.HasField("save_output_param"):
-            self._save(found, images)
-        if not len(found):
-            found = np.full((images, 7), -1, np.float32)
-            found[:, 0] = np.arange(images)
-        return torch.from_numpy(found).to(device).view(1, 1, -1, 7)
+            self._save(detections, images)
+        if not len(detections):
+            detections = np.full((images, 7), -1, np.float32)
+            detections[:, 0] = np.arange(images)
+        return torch.from_numpy(detections).to(device).view(1, 1, -1, 7)
 
     def _of_image(self, image: int, decoded: boxes.Array, scores: boxes.Array) -> boxes.Array:
         """Rows of one image: boxes (1 or classes × P × 4), scores (classes × P)."""
@@ -148,10 +148,10 @@ class DetectionOutput(TensorLayer):
             row = np.empty((len(kept), 7), np.float32)
             row[:, 0], row[:, 1], row[:, 2], row[:, 3:] = image, label, score[kept], of_class[kept]
             rows.append(row)
-        found = np.concatenate(rows) if rows else np.zeros((0, 7), np.float32)
-        if -1 < p.keep_top_k < len(found):
-            found = found[np.sort(boxes.by_score(found[:, 2], p.keep_top_k))]
-        return found
+        detections = np.concatenate(rows) if rows else np.zeros((0, 7), np.float32)
+        if -1 < p.keep_top_k < len(detections):
+            detections = detections[np.sort(boxes.by_score(detections[:, 2], p.keep_top_k))]
+        return detections
 
     def _save(self, found: boxes.Array, images: int) -> None:
         p: caffe_pb2.DetectionOutputParameter = self.param.detection_output_param

@@ -49,11 +49,11 @@ class EvalDetection(TensorLayer):
             return predictions.new_empty(images, p.num_class + 4 * p.num_object * height * width)
         x = predictions.detach().float().unflatten(1, (p.num_object, -1))
         anchors = x.new_tensor(list(p.biases)).view(-1, 2)[: p.num_object]
-        found = _yolo.box_map(x[:, :, :2].sigmoid(), x[:, :, 2:4], anchors, (width, height))
+        predicted = _yolo.box_map(x[:, :, :2].sigmoid(), x[:, :, 2:4], anchors, (width, height))
         best, label = x[:, :, 5:].softmax(2).max(2)
         objectness = x[:, :, 4].sigmoid()
         score = {_Score.OBJ: objectness, _Score.PROB: best}.get(p.score_type, best * objectness)
-        places = found.permute(0, 1, 3, 4, 2).flatten(1, 3).cpu().numpy()
+        places = predicted.permute(0, 1, 3, 4, 2).flatten(1, 3).cpu().numpy()
         rows = [
             self._image(*parts)
             for parts in zip(

@@ -65,11 +65,11 @@ class FrcnnOutput(TensorLayer):
                 scores[chosen[kept], label],
             )
             rows.append(np.stack(columns, 1))
-        found = np.concatenate(rows) if rows else np.zeros((0, 7))
-        if p.max_det_num and len(found) > p.max_det_num:
-            best = by_score(found[:, 6])[: p.max_det_num]
-            found = found[best[np.argsort(found[best, 5], kind="stable")]]
+        detections = np.concatenate(rows) if rows else np.zeros((0, 7))
+        if p.max_det_num and len(detections) > p.max_det_num:
+            best = by_score(detections[:, 6])[: p.max_det_num]
+            detections = detections[best[np.argsort(detections[best, 5], kind="stable")]]
         first = np.full((1, 7), -1.0)
         first[0, 0] = 0
-        tops = np.concatenate([first, found]).astype(np.float32)
+        tops = np.concatenate([first, detections]).astype(np.float32)
         return torch.from_numpy(tops).to(prob.device)[:, :, None, None]

@@ -175,8 +175,8 @@ class MultiBoxLoss(TensorLayer):
             decoded = boxes.decode(loc, priors[:, None], encoded, p.code_type).float().cpu().numpy()
         if truth.shape[3] != 8:  # random values in benchmarks: the first M·8 of them, as in the original
             truth = truth.flatten()[: 8 * truth.shape[2]]
-        found = _multibox.truths(truth.float().cpu().numpy().reshape(-1, 8), len(loc), p.use_difficult_gt)
-        for i, of_image in enumerate(found):
+        truths = _multibox.truths(truth.float().cpu().numpy().reshape(-1, 8), len(loc), p.use_difficult_gt)
+        for i, of_image in enumerate(truths):
             if p.map_object_to_agnostic:
                 of_image.labels[:] = p.background_label_id + 1
             elif p.num_classes == 2 and p.HasField("objectness_score"):
@@ -190,8 +190,8 @@ class MultiBoxLoss(TensorLayer):
                 )
         where = priors.float().cpu().numpy()
         by = moved.float().cpu().numpy()
-        matches = _multibox.find_matches(p, found, by, None if p.use_prior_for_matching else decoded)
-        positives = self._positives(matches, found, loc.device)
+        matches = _multibox.find_matches(p, truths, by, None if p.use_prior_for_matching else decoded)
+        positives = self._positives(matches, truths, loc.device)
         if p.mining_type == p.NONE:
             return positives, None
         loss = self._mining_loss(loc, conf, positives, priors.expand_as(moved), variances)
@@ -205,7 +205,7 @@ class MultiBoxLoss(TensorLayer):
                 m.image * len(where) + _multibox.mine(p, m, loss[m.image], candidates, mined[m.image])
             )
         if p.mining_type == p.HARD_EXAMPLE:
-            positives = self._positives(matches, found, loc.device)
+            positives = self._positives(matches, truths, loc.device)
         return positives, torch.from_numpy(np.concatenate(negatives)).to(loc.device)
 
     def _positives(
@@ -277,8 +277,8 @@ class MultiBoxLoss(TensorLayer):
             loss = loss.clamp(max=LARGEST)
         if p.mining_type == p.HARD_EXAMPLE:
             loss[m.image, m.prior] += self._distance(*self._codes(loc, m, priors, variances)).sum(1)
-        found: boxes.Array = loss.float().cpu().numpy()
-        return found
+        ranking: boxes.Array = loss.float().cpu().numpy()
+        return ranking
 
     def _confidence(self, conf: torch.Tensor, m: Positives, negatives: torch.Tensor | None) -> torch.Tensor:
         p = self.param.multibox_loss_param

@@ -113,8 +113,8 @@ class Proposal(TensorLayer):
             info = rows[min(n, len(rows) - 1)]
             boxes = moved(grid, offset.reshape(count, 4, *offset.shape[1:]).transpose(0, 2, 3, 1))
             boxes = clip(boxes, info[0], info[1])
-            found, value = (self._by_synopsys if self.synopsys else self._by_pvanet)(boxes, score, info)
-            regions.append(np.concatenate([np.full((len(found), 1), n, np.float32), found], 1))
+            kept, value = (self._by_synopsys if self.synopsys else self._by_pvanet)(boxes, score, info)
+            regions.append(np.concatenate([np.full((len(kept), 1), n, np.float32), kept], 1))
             values.append(value)
         tops = (torch.from_numpy(np.concatenate(regions)), torch.from_numpy(np.concatenate(values)))
         if self.synopsys:

@@ -61,15 +61,15 @@ class RegionLoss(TensorLayer):
         anchors = x.new_tensor(list(p.biases)).view(-1, 2)[: p.num]
         place, objectness = x[:, :, :2].sigmoid(), x[:, :, 4].sigmoid()
         boxes = _yolo.box_map(place, x[:, :, 2:4], anchors, (size[1], size[0]))
-        found = _yolo.truths(annotations, images)
+        truths = _yolo.truths(annotations, images)
         d = torch.zeros_like(x)
         d[:, :, 4] = p.noobject_scale * objectness * objectness * (1 - objectness)
-        d[:, :, 4][_yolo_loss.best_overlap(boxes, found) > p.thresh] = 0
+        d[:, :, 4][_yolo_loss.best_overlap(boxes, truths) > p.thresh] = 0
         if self._iteration < WARM_UP // max(images, 1):
             d[:, :, :2] = -0.01 * (0.5 - place) * place * (1 - place)
             d[:, :, 2:4] = 0.01 * x[:, :, 2:4]
         self._iteration += 1
-        self._answer(d, x, boxes, found, anchors)
+        self._answer(d, x, boxes, truths, anchors)
         return _yolo_loss.with_gradient(predictions, d.flatten(1, 2), d.flatten(1, 2))
 
     def _answer(

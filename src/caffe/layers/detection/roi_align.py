@@ -117,9 +117,9 @@ class ROIAlign(TensorLayer):
         down = (1 - (sample[:, None] - row_at(row)[..., None, :]).abs()).clamp(min=0)
         weight = across[..., :, None, :] * down[..., None, :, :] * used[..., None, None, :].to(x.dtype)
         sums = torch.einsum("rhwabk,rhwkc->rcabhw", weight, value).flatten(2, 3)  # R × C × 4 × …
-        found = sums.amax(2) if not sums.requires_grad else _first_max(sums)
+        largest = sums.amax(2) if not sums.requires_grad else _first_max(sums)
         empty = ~(rows[2][:, :, None] & cols[2][:, None, :])[:, None]
-        return torch.where(empty, found.clamp(min=0), found)
+        return torch.where(empty, largest.clamp(min=0), largest)
 
 
 def _first_max(sums: torch.Tensor) -> torch.Tensor:

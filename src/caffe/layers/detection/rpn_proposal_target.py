@@ -90,8 +90,8 @@ class RPNProposalTarget(TensorLayer):
             targets[np.arange(count)[:, None], column] = offsets
             within[np.arange(count)[:, None], column] = s["bbox_inside_weights"]
         tops = (regions[chosen], label, targets, within, (within > 0).astype(np.float32))
-        found = [torch.from_numpy(t.astype(np.float32)).to(rois.device) for t in tops]
-        return (found[0], *(t[:, :, None, None] for t in found[1:]))
+        tensors = [torch.from_numpy(t.astype(np.float32)).to(rois.device) for t in tops]
+        return (tensors[0], *(t[:, :, None, None] for t in tensors[1:]))
 
 
 ProposalTargetLayer = RPNProposalTarget

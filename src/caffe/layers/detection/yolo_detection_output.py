@@ -46,9 +46,9 @@ class YoloDetectionOutput(TensorLayer):
             x = x.unflatten(1, (p.num_box, -1))
             anchors = x.new_tensor(list(p.biases)).view(-1, 2)[: p.num_box]
             h, w = x.shape[-2:]
-            found = _yolo.box_map(x[:, :, :2].sigmoid(), x[:, :, 2:4], anchors, (w, h))
+            boxes = _yolo.box_map(x[:, :, :2].sigmoid(), x[:, :, 2:4], anchors, (w, h))
             score, label = x[:, :, 5:].softmax(2).max(2, keepdim=True)
-            rows = torch.cat([label + 1, score * x[:, :, 4:5].sigmoid(), found], 2)
+            rows = torch.cat([label + 1, score * x[:, :, 4:5].sigmoid(), boxes], 2)
             # in the original's order: row by row, column by column, anchor by anchor
             parts.append(rows.permute(0, 3, 4, 1, 2).flatten(1, 3))
         host = torch.cat(parts, 1).detach().float().cpu().numpy()

@@ -70,14 +70,14 @@ class YoloV2Loss(TensorLayer):
         side = predictions.shape[2]
         x = predictions.detach().unflatten(1, (p.num_object, -1)).permute(0, 1, 3, 4, 2)
         anchors = np.reshape(p.anchors, (-1, 2)).astype(np.float32) / side
-        found = _cell_labels.truths(labels, side)
+        truths = _cell_labels.truths(labels, side)
         gradient = torch.zeros_like(x, memory_format=torch.contiguous_format)
         score, classes = x[..., 4].sigmoid(), x[..., 5:].softmax(-1)
         channels = x.permute(0, 1, 4, 2, 3)
         boxes = _yolo.box_map(
             channels[:, :, :2].sigmoid(), channels[:, :, 2:4], x.new_tensor(anchors), (1, 1)
         )
-        free = _yolo_loss.best_overlap(boxes, found) <= p.thresh
+        free = _yolo_loss.best_overlap(boxes, truths) <= p.thresh
         others = p.noobject_scale * float(score[free].square().sum())
         gradient[..., 4] = torch.where(free, p.noobject_scale * score * score * (1 - score), 0.0)
         objects = 0.0
@@ -88,7 +88,7 @@ class YoloV2Loss(TensorLayer):
             objects += 0.01 * float((place - 0.5).square().sum() + x[..., 2:4].square().sum())
             gradient[..., :2] = 0.01 * (place - 0.5) * place * (1 - place)
             gradient[..., 2:4] = 0.01 * x[..., 2:4]
-        placed = _yolo_loss.place(found, (side, side))
+        placed = _yolo_loss.place(truths, (side, side))
         count = len(placed.label)
         if count:
             placed.anchor = _yolo.shape_overlaps(placed.box[:, 2:], anchors).argmax(1)

@@ -76,23 +76,23 @@ class YoloV3Loss(TensorLayer):
         anchors = np.reshape(p.anchors, (-1, 2)).astype(np.float32) / np.array(pixels, np.float32)
         mask = np.array(p.mask)
         x = predictions.detach().unflatten(1, (p.num_object, -1)).permute(0, 1, 3, 4, 2)
-        found = _cell_labels.truths(labels, side)
+        truths = _cell_labels.truths(labels, side)
         channels = x.permute(0, 1, 4, 2, 3)
         boxes = _yolo.box_map(
             channels[:, :, :2].sigmoid(), channels[:, :, 2:4], x.new_tensor(anchors[mask]), (1, 1)
         )
         score = x[..., 4].sigmoid()
         gradient = torch.zeros_like(x, memory_format=torch.contiguous_format)
-        best = _yolo_loss.best_overlap(boxes, found)
+        best = _yolo_loss.best_overlap(boxes, truths)
         gradient[..., 4] = torch.where(best > p.ignore_thresh, 0.0, score * score * (1 - score))
-        placed = _yolo_loss.place(found, (side, side))
+        placed = _yolo_loss.place(truths, (side, side))
         shapes = _yolo.shape_overlaps(placed.box[:, 2:], anchors[: p.total_object])
         owner = shapes.argmax(1) if len(placed.label) else np.zeros(0, np.int64)
         at_mask = [np.flatnonzero(mask == o) for o in owner]
         chosen = np.array([len(m) > 0 for m in at_mask], bool)
         placed = placed[chosen]
         placed.anchor = np.array([m[0] for m in at_mask if len(m)], np.int64)
-        near = self._near(boxes, best, found)
+        near = self._near(boxes, best, truths)
         objects = sum(
             self._answer(gradient, x, part, anchors[mask], side, part is placed) for part in (near, placed)
         )

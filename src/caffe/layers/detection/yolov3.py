@@ -59,12 +59,14 @@ class Yolov3(TensorLayer):
         mask = np.array(p.mask[: p.num])
         active = x.sigmoid()
         boxes = _yolo.box_map(active[:, :, :2], x[:, :, 2:4], x.new_tensor(anchors[mask]), unit)
-        found = _yolo.truths(annotations, x.shape[0])
+        truths = _yolo.truths(annotations, x.shape[0])
         d = torch.zeros_like(x)
         d[:, :, 4] = active[:, :, 4]
-        d[:, :, 4][_yolo_loss.best_overlap(boxes, found) > p.thresh] = 0
+        d[:, :, 4][_yolo_loss.best_overlap(boxes, truths) > p.thresh] = 0
         shapes = anchors / np.array(unit, np.float32)
-        self._answer(d, torch.cat([active[:, :, :2], x[:, :, 2:4], active[:, :, 4:]], 2), found, shapes, mask)
+        self._answer(
+            d, torch.cat([active[:, :, :2], x[:, :, 2:4], active[:, :, 4:]], 2), truths, shapes, mask
+        )
         gradient = d
         if p.use_logic_gradient:
             slope = active * (1 - active)

@@ -65,10 +65,10 @@ class Yolov3DetectionOutput(TensorLayer):
             x = x.unflatten(1, (p.num_box, -1))
             h, w = x.shape[-2:]
             anchors = x.new_tensor(list(p.biases)).view(-1, 2)[torch.from_numpy(mask.astype(np.int64))]
-            found = _yolo.box_map(x[:, :, :2].sigmoid(), x[:, :, 2:4], anchors, (w * scale, h * scale))
+            boxes = _yolo.box_map(x[:, :, :2].sigmoid(), x[:, :, 2:4], anchors, (w * scale, h * scale))
             scores = x[:, :, 5:].sigmoid() * x[:, :, 4:5].sigmoid()
             # in the original's order: row by row, column by column, anchor by anchor
-            for i, (f, s) in enumerate(zip(_cells(found), _cells(scores))):
+            for i, (f, s) in enumerate(zip(_cells(boxes), _cells(scores))):
                 cell, label = np.nonzero(s > p.confidence_threshold)
                 chosen[i].append(np.concatenate([label[:, None] + 1, s[cell, label][:, None], f[cell]], 1))
         joined = [np.concatenate(rows).astype(np.float32) for rows in chosen]
@@ -77,5 +77,5 @@ class Yolov3DetectionOutput(TensorLayer):
 
 def _cells(x: torch.Tensor) -> Array:
     """N × A × k × H × W as N × H·W·A × k, on the host."""
-    found: Array = x.permute(0, 3, 4, 1, 2).flatten(1, 3).detach().float().cpu().numpy()
-    return found
+    rows: Array = x.permute(0, 3, 4, 1, 2).flatten(1, 3).detach().float().cpu().numpy()
+    return rows

@@ -54,5 +54,5 @@ def greedy(x: torch.Tensor, blank: int) -> tuple[torch.Tensor, torch.Tensor]:
     repeated[:, 1:] = path[:, 1:] == path[:, :-1]
     kept = ~repeated & (path != blank)
     order = (~kept).to(torch.uint8).argsort(dim=1, stable=True)
-    found = torch.where(kept, path, -1).gather(1, order)
-    return found, kept.sum(1)
+    labels = torch.where(kept, path, -1).gather(1, order)
+    return labels, kept.sum(1)

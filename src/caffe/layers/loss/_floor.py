@@ -19,5 +19,5 @@ class _Floor(torch.autograd.Function):
 
 def at_least(x: torch.Tensor, least: float) -> torch.Tensor:
     """max(x, least), with the gradient of x everywhere: how the original keeps logarithms finite."""
-    found: torch.Tensor = _Floor.apply(x, least)  # type: ignore[no-untyped-call]
-    return found
+    y: torch.Tensor = _Floor.apply(x, least)  # type: ignore[no-untyped-call]
+    return y

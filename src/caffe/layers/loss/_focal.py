@@ -15,8 +15,8 @@ _Type = caffe_pb2.FocalLossParameter
 
 def focal(log_p: torch.Tensor, param: caffe_pb2.FocalLossParameter) -> torch.Tensor:
     """The focal loss of probabilities given by their logarithms, value by value."""
-    found: torch.Tensor = _Focal.apply(log_p, param)  # type: ignore[no-untyped-call]
-    return found
+    loss: torch.Tensor = _Focal.apply(log_p, param)  # type: ignore[no-untyped-call]
+    return loss
 
 
 class _Focal(torch.autograd.Function):

@@ -27,8 +27,8 @@ class LossLayer(TensorLayer):
     def check_items(self, *shapes: Shape) -> None:
         """Raise ShapeError unless all bottoms have the same number of items, their first axis."""
         if any(not s or s[0] != shapes[0][0] for s in shapes):
-            found = " and ".join(str(list(s)) for s in shapes)
-            raise self.shape_error(f"the bottoms must have the same first dimension; got shapes {found}")
+            listed = " and ".join(str(list(s)) for s in shapes)
+            raise self.shape_error(f"the bottoms must have the same first dimension; got shapes {listed}")
 
     def check_labels(self, scores: Shape, labels: Shape, axis: int) -> None:
         """Raise ShapeError unless there is a label for each vector of scores along ``axis``."""

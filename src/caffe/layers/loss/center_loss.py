@@ -55,8 +55,8 @@ class CenterLoss(LossLayer):
         x = x.flatten(self.axis(p.axis, tuple(x.shape))).flatten(0, -2)
         index, _ = class_labels(self, labels, centers.detach().t().expand(x.shape[0], -1, -1)[:, 0], 1)
         absolute, repeated = p.distance_type == "L1", p.HasField("distance_type")
-        found: torch.Tensor = _Centers.apply(x, index.reshape(-1), centers, absolute, repeated)  # type: ignore[no-untyped-call]
-        return found
+        loss: torch.Tensor = _Centers.apply(x, index.reshape(-1), centers, absolute, repeated)  # type: ignore[no-untyped-call]
+        return loss
 
 
 class _Centers(torch.autograd.Function):

@@ -86,14 +86,14 @@ class DiceCoefLoss(LossLayer):
             mask[:, ignored] = 0
         if self._classes is not None:
             weight = weight * self._classes.to(x)[:, None, None]
-        found: torch.Tensor = _Dice.apply(  # type: ignore[no-untyped-call]
+        loss: torch.Tensor = _Dice.apply(  # type: ignore[no-untyped-call]
             x.flatten(1),
             t.flatten(1),
             weight.expand_as(x).flatten(1),
             mask.expand_as(x).flatten(1),
             0.0 if several and p.generalization != _Mode.MULTICLASS else 1 / max(n, 1),
         )
-        return Stateful(found, state) if state else found
+        return Stateful(loss, state) if state else loss
 
     def _read(self, classes: int) -> torch.Tensor:
         source = self.param.dice_coef_loss_param.weights

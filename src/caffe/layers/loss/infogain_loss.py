@@ -91,11 +91,11 @@ class InfogainLoss(LossLayer):
         axis = self.axis(self.param.infogain_loss_param.axis, tuple(scores.shape))
         index, counted = class_labels(self, labels, scores, axis, self.ignored())
         rows = self._rows(matrix, index.squeeze(axis), scores).movedim(-1, axis)
-        found = at_least(torch.log_softmax(scores, axis), math.log(1e-20)) * rows
+        terms = at_least(torch.log_softmax(scores, axis), math.log(1e-20)) * rows
         if counted is not None:
-            found = found * counted
+            terms = terms * counted
         outer, inner = math.prod(scores.shape[:axis]), math.prod(scores.shape[axis + 1 :])
-        loss = -found.sum() / self.divisor(self.mode(), outer, inner, counted)
+        loss = -terms.sum() / self.divisor(self.mode(), outer, inner, counted)
         if self.top_count < 2:
             return loss
         return loss, torch.softmax(scores.detach(), axis)

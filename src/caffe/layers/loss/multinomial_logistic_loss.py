@@ -27,7 +27,7 @@ class MultinomialLogisticLoss(LossLayer):
     def compute(self, probs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         probs = probs.reshape(probs.shape[0], math.prod(probs.shape[1:]))
         index, counted = class_labels(self, labels, probs, 1)
-        found = at_least(probs.gather(1, index), 1e-20).log()
+        terms = at_least(probs.gather(1, index), 1e-20).log()
         if counted is not None:
-            found = found * counted
-        return -found.sum() / probs.shape[0]
+            terms = terms * counted
+        return -terms.sum() / probs.shape[0]

@@ -131,9 +131,9 @@ class SoftmaxWithLoss(LossLayer):
 
     def compute(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         if self._plain and scores.device.type == "cpu" and scores.numel():
-            found = self._cross_entropy(scores, labels)
-            if found is not None:
-                return found
+            losses = self._cross_entropy(scores, labels)
+            if losses is not None:
+                return losses
         axis = self.axis(self.param.softmax_param.axis, tuple(scores.shape))
         index, counted = class_labels(self, labels, scores, axis, self.ignored())
         p = self.param.loss_param

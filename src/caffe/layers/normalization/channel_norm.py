@@ -22,8 +22,8 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
         x, norm = ctx.saved_tensors
-        found: torch.Tensor = grads[0] * x / (norm + 1e-9)
-        return found
+        diff: torch.Tensor = grads[0] * x / (norm + 1e-9)
+        return diff
 
 
 class ChannelNorm(TensorLayer):
@@ -41,5 +41,5 @@ class ChannelNorm(TensorLayer):
             raise self.shape_error(f"the bottom must have an axis of channels; got shape {list(shape)}")
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = _Norm.apply(x)  # type: ignore[no-untyped-call]
-        return found
+        norms: torch.Tensor = _Norm.apply(x)  # type: ignore[no-untyped-call]
+        return norms

@@ -83,7 +83,7 @@ class Lstm(TensorLayer):
         goes_on = clip[0].reshape(steps, streams, 1) if clip else None
         gates = torch.nn.functional.linear(x.reshape(steps, streams, inputs), from_input, bias)
         h = c = x.new_zeros(streams, p.num_output)
-        found = []
+        hidden = []
         for step in range(steps):
             if goes_on is not None and step:
                 h, c = h * goes_on[step], c * goes_on[step]
@@ -93,5 +93,5 @@ class Lstm(TensorLayer):
             i, f, o, g = pre.chunk(4, 1)
             c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
             h = torch.sigmoid(o) * torch.tanh(c)
-            found.append(h)
-        return torch.stack(found).reshape(shape) if found else x.new_zeros(shape)
+            hidden.append(h)
+        return torch.stack(hidden).reshape(shape) if hidden else x.new_zeros(shape)

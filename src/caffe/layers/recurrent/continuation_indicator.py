@@ -31,6 +31,6 @@ class ContinuationIndicator(TensorLayer):
         from caffe import runtime
 
         p: caffe_pb2.ContinuationIndicatorParameter = self.param.continuation_indicator_param
-        found = torch.ones(p.time_step, p.batch_size, device=runtime.device())
-        found[0] = 0
-        return found
+        indicator = torch.ones(p.time_step, p.batch_size, device=runtime.device())
+        indicator[0] = 0
+        return indicator

@@ -163,16 +163,16 @@ class ConvLSTM(TensorLayer):
             hidden, cell = carried
         else:
             hidden = cell = x.new_zeros(state)
-        found = []
+        states = []
         for step, go_on in zip(drive, cont[..., None, None, None].unbind()):
             gates = _convolve(self._hidden, hidden * go_on, weight, bias) + step
             if peepholes:
                 gates = gates + torch.cat([*(p * cell for p in peepholes), torch.zeros_like(cell)], 1)
             cell, hidden = lstm_step(cell, gates, go_on, 1)
-            found.append((hidden, cell))
-        tops = [torch.stack([h for h, _ in found])]
+            states.append((hidden, cell))
+        tops = [torch.stack([h for h, _ in states])]
         for name in debug.expose:
-            tops.append(found[int(name[4:]) - 1][_STATES[name[0]]][None])
+            tops.append(states[int(name[4:]) - 1][_STATES[name[0]]][None])
         if exposed:
             return (*tops, hidden[None], cell[None])
         return Stateful(tuple(tops), (hidden.detach(), cell.detach()))

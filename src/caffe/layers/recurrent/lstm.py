@@ -45,8 +45,8 @@ class LSTM(Recurrent):
     ) -> tuple[torch.Tensor, Tensors]:
         hidden, cell = state
         weight = params[0].t()
-        found = []
+        outputs = []
         for gates, go_on in zip(drive.unbind(), cont.unbind()):
             cell, hidden = lstm_step(cell, torch.addmm(gates, hidden * go_on, weight), go_on)
-            found.append(hidden)
-        return torch.stack(found), (hidden, cell)
+            outputs.append(hidden)
+        return torch.stack(outputs), (hidden, cell)

@@ -46,8 +46,8 @@ class RNN(Recurrent):
         (hidden,) = state
         weight, weight_out, bias_out = params
         weight = weight.t()
-        found = []
+        outputs = []
         for step, go_on in zip(drive.unbind(), cont.unbind()):
             hidden = torch.addmm(step, hidden * go_on, weight).tanh()
-            found.append(hidden)
-        return F.linear(torch.stack(found), weight_out, bias_out).tanh(), (hidden,)
+            outputs.append(hidden)
+        return F.linear(torch.stack(outputs), weight_out, bias_out).tanh(), (hidden,)

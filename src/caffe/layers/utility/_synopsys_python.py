@@ -33,14 +33,14 @@ class _Dictated(TensorLayer):
         """One entry of the dictionary. Raises LayerError where it has none, or is no dictionary."""
         text = self.param.python_param.param_str
         try:
-            found = ast.literal_eval(text) if len(text) <= _LONGEST_SETTINGS else None
+            settings = ast.literal_eval(text) if len(text) <= _LONGEST_SETTINGS else None
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-            found = None
-        if not isinstance(found, dict):
+            settings = None
+        if not isinstance(settings, dict):
             raise self.error(f"must be a dictionary; got {text[:200]!r}", field="param_str")
-        if name not in found and not default:
+        if name not in settings and not default:
             raise self.error(f"must have an entry '{name}'; got {text!r}", field="param_str")
-        return found.get(name, *default)
+        return settings.get(name, *default)
 
 
 class PadTensor(_Dictated):

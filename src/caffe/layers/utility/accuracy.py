@@ -58,16 +58,16 @@ class Accuracy(TensorLayer):
         index, known = measured_labels(self, labels, scores, axis)
         of_label = scores.gather(axis, index)
         better = (scores >= of_label).sum(axis, keepdim=True) - 1
-        found = ((better < p.top_k) & known).to(scores.dtype)
+        right = ((better < p.top_k) & known).to(scores.dtype)
         if counted is None:
-            accuracy = found.mean() if found.numel() else found.sum()
+            accuracy = right.mean() if right.numel() else right.sum()
         else:
-            found = found * counted
-            accuracy = found.sum() / counted.sum().clamp(min=1)
+            right = right * counted
+            accuracy = right.sum() / counted.sum().clamp(min=1)
         if self.top_count < 2:
             return accuracy
         index = index.flatten()
         zeros = scores.new_zeros(classes)
         weight = known.to(scores.dtype) if counted is None else known * counted
         total = zeros.index_add(0, index, weight.flatten())
-        return accuracy, zeros.index_add(0, index, found.flatten()) / total.clamp(min=1)
+        return accuracy, zeros.index_add(0, index, right.flatten()) / total.clamp(min=1)

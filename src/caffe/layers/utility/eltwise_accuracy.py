@@ -34,9 +34,9 @@ class EltwiseAccuracy(TensorLayer):
             )
 
     def compute(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        found = scores.argmax(1)
-        wanted = labels.reshape(found.shape).long()
+        predicted = scores.argmax(1)
+        wanted = labels.reshape(predicted.shape).long()
         counted = torch.ones_like(wanted, dtype=torch.bool)
         for label in self.param.eltwise_accuracy_param.ignore_label:
             counted &= wanted != label
-        return ((found == wanted) & counted).sum().to(scores.dtype) / counted.sum().clamp(min=1)
+        return ((predicted == wanted) & counted).sum().to(scores.dtype) / counted.sum().clamp(min=1)

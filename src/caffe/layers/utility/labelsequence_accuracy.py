@@ -37,8 +37,8 @@ class LabelsequenceAccuracy(TensorLayer):
         x = x.flatten(2)
         blank = self.param.labelsequence_accuracy_param.blank_label
         targets, lengths = label_sequences(self, labels.reshape(x.shape[0], -1), blank, x.shape[2])
-        found, read = greedy(x.transpose(0, 1), blank)
-        most = min(found.shape[1], targets.shape[1])
+        predicted, read = greedy(x.transpose(0, 1), blank)
+        most = min(predicted.shape[1], targets.shape[1])
         within = torch.arange(most, device=x.device) < lengths[:, None]
-        same = ((found[:, :most] == targets[:, :most]) | ~within).all(1) & (read == lengths)
+        same = ((predicted[:, :most] == targets[:, :most]) | ~within).all(1) & (read == lengths)
         return same.to(x.dtype).mean()

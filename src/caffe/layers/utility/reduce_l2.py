@@ -19,5 +19,5 @@ class ReduceL2(Reduce):
     reads = {"reduce_l2_param": "*"}
 
     def reduce(self, x: torch.Tensor, axes: tuple[int, ...], keep: bool) -> torch.Tensor:
-        found: torch.Tensor = torch.linalg.vector_norm(x, 2, axes, keepdim=keep)
-        return found
+        norm: torch.Tensor = torch.linalg.vector_norm(x, 2, axes, keepdim=keep)
+        return norm

@@ -46,8 +46,8 @@ class SegAccuracy(TensorLayer):
             kept &= labels.long() != label
         index, known = measured_labels(self, labels.where(kept, 0), scores, 1)
         index = index.where(known, classes)  # a row of their own, and no column
-        found = classes - 1 - scores.flip(1).argmax(1, keepdim=True)
-        cells = (index * classes + found).flatten()
+        predicted = classes - 1 - scores.flip(1).argmax(1, keepdim=True)
+        cells = (index * classes + predicted).flatten()
         counts = torch.zeros((classes + 1) * classes, dtype=torch.float64, device=scores.device)
         counts = counts.index_add(0, cells, kept.flatten().to(counts.dtype)).reshape(classes + 1, classes)
         if not scores.is_meta and not self.param.seg_accuracy_param.reset:

@@ -52,20 +52,20 @@ def read_formats(layer: Layer) -> Formats:
     Raises LayerError where one has no bits, or too many.
     """
     given = layer.param.qcodeconfig
-    found = [FixedPoint(2, 6), FixedPoint(3, 5), FixedPoint(3, 5)]  # the fork's, where the file is silent
+    formats = [FixedPoint(2, 6), FixedPoint(3, 5), FixedPoint(3, 5)]  # the fork's, where the file is silent
     for i, config in enumerate(given[:3]):
         if config.fl < 0 or not 1 <= config.il + config.fl <= 24:
             raise layer.error(
                 f"must have fl of at least 0, and il + fl from 1 to 24; got il {config.il} and fl {config.fl}",
                 field="qcodeconfig",
             )
-        found[i] = FixedPoint(config.il, config.fl)
-    if found[0].il + found[1].il < 1:
+        formats[i] = FixedPoint(config.il, config.fl)
+    if formats[0].il + formats[1].il < 1:
         raise layer.error(
-            f"il of weights and input must be at least 1 together; got {found[0].il} and {found[1].il}",
+            f"il of weights and input must be at least 1 together; got {formats[0].il} and {formats[1].il}",
             field="qcodeconfig",
         )
-    return Formats(*found)
+    return Formats(*formats)
 
 
 def passing(x: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

@@ -32,14 +32,14 @@ class Pool:
 
     def counts(self, spatial: Shape) -> Sizes:
         """How many windows there are along each axis (below 1 where the input is too small)."""
-        found = []
+        counted = []
         for size, kernel, stride, pad in zip(spatial, self.kernel, self.stride, self.pad):
             span = size + 2 * pad - kernel
             count = (-(-span // stride) if self.ceil else span // stride) + 1
             if any(self.pad) and (count - 1) * stride >= size + pad:
                 count -= 1
-            found.append(count)
-        return tuple(found)
+            counted.append(count)
+        return tuple(counted)
 
     def regular(self, spatial: Shape) -> bool:
         """Whether torch's own windows are these. (Over 3 axes it wants the input as large as the kernel.)"""

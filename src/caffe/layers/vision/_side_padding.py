@@ -63,7 +63,7 @@ class SidePool(Pool):
     """Whether there are ⌈size / stride⌉ windows."""
 
     def counts(self, spatial: Shape) -> tuple[int, ...]:
-        found = []
+        counted = []
         for size, kernel, stride, pad, after in zip(spatial, self.kernel, self.stride, self.pad, self.after):
             span = size + pad + after - kernel
             count = (-(-span // stride) if self.ceil else span // stride) + 1
@@ -71,8 +71,8 @@ class SidePool(Pool):
                 count = -(-size // stride)
             elif (count - 1) * stride >= size + pad:
                 count -= 1
-            found.append(count)
-        return tuple(found)
+            counted.append(count)
+        return tuple(counted)
 
     def regular(self, spatial: Shape) -> bool:
         return False

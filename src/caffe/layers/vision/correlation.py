@@ -86,7 +86,7 @@ class Correlation(TensorLayer):
                 other = b[:, :, top : top + high, left : left + wide]
                 each = (block - other).abs() if subtract else block * other
                 channels.append(each.sum(1, keepdim=True))
-        found = torch.cat(channels, 1)
+        sums = torch.cat(channels, 1)
         if radius or p.stride_1 > 1:
-            found = F.avg_pool2d(found, p.kernel_size, p.stride_1, divisor_override=1)
-        return found * scale
+            sums = F.avg_pool2d(sums, p.kernel_size, p.stride_1, divisor_override=1)
+        return sums * scale

@@ -35,8 +35,8 @@ class FlowWarp(TensorLayer):
 
     def compute(self, x: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
         fill = float("nan") if self.param.flow_warp_param.fill_value == _Fill.NOT_A_NUMBER else 0.0
-        found: torch.Tensor = _Warp.apply(x, flow, fill)  # type: ignore[no-untyped-call]
-        return found
+        warped: torch.Tensor = _Warp.apply(x, flow, fill)  # type: ignore[no-untyped-call]
+        return warped
 
 
 class _Warp(torch.autograd.Function):

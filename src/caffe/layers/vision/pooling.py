@@ -99,7 +99,7 @@ class Pooling(TensorLayer):
 
     def _sizes(self, field: str, field_h: str, field_w: str, axes: int, least: int) -> tuple[int, ...]:
         p = self.param.pooling_param
-        found: tuple[int, ...] = (getattr(p, field),) * axes
+        sizes: tuple[int, ...] = (getattr(p, field),) * axes
         pair = [p.HasField(field_h), p.HasField(field_w)]
         if any(pair):
             if p.HasField(field) or not all(pair):
@@ -108,10 +108,10 @@ class Pooling(TensorLayer):
                 raise self.error(
                     f"{field_h} and {field_w} are for 2 spatial axes; this bottom has {axes}", field=field_h
                 )
-            found = (getattr(p, field_h), getattr(p, field_w))
-        if min(found) < least:
-            raise self.error(f"must be at least {least}; got {min(found)}", field=field)
-        return found
+            sizes = (getattr(p, field_h), getattr(p, field_w))
+        if min(sizes) < least:
+            raise self.error(f"must be at least {least}; got {min(sizes)}", field=field)
+        return sizes
 
     @property
     def draws(self) -> bool:

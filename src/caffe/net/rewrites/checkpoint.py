@@ -80,16 +80,16 @@ class Checkpoint:
         for ops in groups:
             if not _runs_again(ops[0]):  # data, Python
                 stay.update((*ops[0].bottom, *ops[0].top))
-        found: list[Part] = []
+        rewritten: list[Part] = []
         for ops in groups:
             if not _runs_again(ops[0]):
-                found += ops
+                rewritten += ops
                 continue
             later = liveness.read(wiring.steps[ops[-1].places[-1] + 1 :])
             inside = liveness.written(liveness.steps_of(ops))
             hidden = [(name, blob) for blob, name in inside.items() if blob not in later | stay]
-            found.append(CheckpointGroup(ops, hidden, wiring.input_blobs))
-        return found
+            rewritten.append(CheckpointGroup(ops, hidden, wiring.input_blobs))
+        return rewritten
 
 
 def _runs_again(op: Op) -> bool:

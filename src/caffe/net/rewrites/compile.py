@@ -22,5 +22,5 @@ class Compile:
         if self.name not in wiring.made:
             ops = [replace(op, frees=()) for op in ops_of(parts)]  # graphs free what they do not hand out
             wiring.made[self.name] = Compiled(ops, wiring, mode.compiled_keep)
-        found: Compiled = wiring.made[self.name]
-        return [found]
+        compiled: Compiled = wiring.made[self.name]
+        return [compiled]

@@ -96,13 +96,13 @@ class NormIntoConvolution:
         return mode.inference and mode.whole and not (mode.watched or mode.compiled)
 
     def __call__(self, parts: list[Part], wiring: Wiring, mode: Mode) -> list[Part]:
-        found: list[Part] = []
+        rewritten: list[Part] = []
         for part in parts:
-            before = found[-1] if found else None
+            before = rewritten[-1] if rewritten else None
             if not isinstance(part, Op):
-                found.append(part)
+                rewritten.append(part)
             elif takes_more(part.steps[0]):
-                found.append(folded(part.steps, part.places, "packed weight", wiring))
+                rewritten.append(folded(part.steps, part.places, "packed weight", wiring))
             elif (
                 isinstance(before, Op)
                 and isinstance(before.layer, FoldedConvolution)
@@ -110,10 +110,10 @@ class NormIntoConvolution:
                 and goes_into(part.layer, len(before.steps) - 1)
             ):
                 steps, places = (*before.steps, *part.steps), (*before.places, *part.places)
-                found[-1] = folded(steps, places, self.name, wiring)
+                rewritten[-1] = folded(steps, places, self.name, wiring)
             else:
-                found.append(part)
-        return found
+                rewritten.append(part)
+        return rewritten
 
 
 def folded(

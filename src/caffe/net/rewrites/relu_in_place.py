@@ -47,9 +47,9 @@ class OverwritingReLU(ReLU):
             memory = top[0].diff_memory
             diff = top[0].diff_tensor.to(kept.dtype)
             apart = memory.exposed or memory.lent or diff.stride() != kept.stride()
-            found = torch.empty_like(kept) if apart else diff
-            torch.ops.aten.threshold_backward.grad_input(diff, kept, 0, grad_input=found)
-            bottom[0].bind_diff(found)
+            masked = torch.empty_like(kept) if apart else diff
+            torch.ops.aten.threshold_backward.grad_input(diff, kept, 0, grad_input=masked)
+            bottom[0].bind_diff(masked)
 
 
 class ReLUInPlace:
@@ -75,18 +75,18 @@ class ReLUInPlace:
 
 def _overwriting(steps: Sequence[Step]) -> dict[Layer, Layer]:
     """For ReLUs behind layers whose backward has no use for their tops: those that overwrite."""
-    found: dict[Layer, Layer] = {}
+    overwriting: dict[Layer, Layer] = {}
     makes_new: dict[Blob, bool] = {}
     for step in steps:
         layer = step.layer
         if type(layer) is ReLU and step.bottom[0] is step.top[0] and makes_new.get(step.top[0]):
             if layer.plain:
-                found[layer] = OverwritingReLU(layer)
+                overwriting[layer] = OverwritingReLU(layer)
             continue
         new = isinstance(layer, (Convolution, InnerProduct, BatchNorm, Scale)) and not _activates(layer)
         new = new or (type(layer) is Eltwise and layer.sums and len(step.bottom) > 1)
         makes_new.update((blob, new) for blob in step.top)
-    return found
+    return overwriting
 
 
 def _activates(layer: Layer) -> bool:

@@ -20,9 +20,9 @@ class ReLUIntoConvolution:
         return mode.inference and mode.whole and not (mode.watched or mode.compiled)
 
     def __call__(self, parts: list[Part], wiring: Wiring, mode: Mode) -> list[Part]:
-        found: list[Part] = []
+        rewritten: list[Part] = []
         for part in parts:
-            before = found[-1] if found else None
+            before = rewritten[-1] if rewritten else None
             if (
                 isinstance(part, Op)
                 and isinstance(before, Op)
@@ -32,7 +32,7 @@ class ReLUIntoConvolution:
                 and goes_behind(before.steps[-1], part.steps[0])
             ):
                 steps, places = (*before.steps, *part.steps), (*before.places, *part.places)
-                found[-1] = folded(steps, places, self.name, wiring, before)
+                rewritten[-1] = folded(steps, places, self.name, wiring, before)
             else:
-                found.append(part)
-        return found
+                rewritten.append(part)
+        return rewritten

@@ -54,14 +54,14 @@ class ScaleIntoNorm:
         return mode.whole and not mode.watched and not mode.compiled
 
     def __call__(self, parts: list[Part], wiring: Wiring, mode: Mode) -> list[Part]:
-        found: list[Part] = []
+        rewritten: list[Part] = []
         for part in parts:
-            before = found[-1] if found else None
+            before = rewritten[-1] if rewritten else None
             if isinstance(part, Op) and isinstance(before, Op) and _follows(before, part):
-                found[-1] = self._merged(before, part, wiring)
+                rewritten[-1] = self._merged(before, part, wiring)
             else:
-                found.append(part)
-        return found
+                rewritten.append(part)
+        return rewritten
 
     def _merged(self, first: Op, second: Op, wiring: Wiring) -> Op:
         norm, scale = first.layer, second.layer

@@ -75,10 +75,10 @@ class Executor:
         if not self._mode.inference:
             also = frozenset()
         key = (start, stop, also, device, watched)
-        found = self._plans.get(key)
-        if found is None:
-            found = self._plans[key] = self._make(start, stop, also)
-        return found
+        known = self._plans.get(key)
+        if known is None:
+            known = self._plans[key] = self._make(start, stop, also)
+        return known
 
     def _make(self, start: int, stop: int, also: frozenset[str]) -> Plan:
         mode = self._mode.now(

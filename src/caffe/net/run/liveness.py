@@ -18,14 +18,14 @@ def steps_of(ops: Iterable[Op]) -> list[Step]:
 def entering(steps: Iterable[Step]) -> list[Blob]:
     """What is read before any of the steps writes it. Tops of Input layers, which scripts fill, count as read."""
     written: set[Blob] = set()
-    found: dict[Blob, None] = {}
+    entered: dict[Blob, None] = {}
     for step in steps:
         if step.layer.type == "Input":
-            found.update(dict.fromkeys(step.top))
+            entered.update(dict.fromkeys(step.top))
             continue
-        found.update((blob, None) for blob in step.bottom if blob not in written)
+        entered.update((blob, None) for blob in step.bottom if blob not in written)
         written.update(step.top)
-    return list(found)
+    return list(entered)
 
 
 def written(steps: Iterable[Step]) -> dict[Blob, str]:
@@ -45,19 +45,19 @@ def read(steps: Iterable[Step]) -> set[Blob]:
 
 def last_uses(ops: Sequence[Op]) -> list[dict[Blob, str]]:
     """For each op the blobs that no later one reads or writes, with their names."""
-    found: list[dict[Blob, str]] = [{} for _ in ops]
+    last: list[dict[Blob, str]] = [{} for _ in ops]
     seen: set[Blob] = set()
     for i in reversed(range(len(ops))):
         for step in ops[i].steps:
             for name, blob in (*zip(step.bottom_names, step.bottom), *zip(step.top_names, step.top)):
                 if blob not in seen:
-                    found[i][blob] = name
-        seen.update(found[i])
-    return found
+                    last[i][blob] = name
+        seen.update(last[i])
+    return last
 
 
 def shown(wiring: Wiring, names: Iterable[str] = ()) -> set[Blob]:
     """What stays there for whoever looks: the net's inputs, outputs, losses, and the blobs of these names."""
-    found = {wiring.blobs[name] for name in (*wiring.inputs, *wiring.outputs, *names)}
-    found.update(b for step in wiring.steps for b, weight in zip(step.top, step.loss_weights) if weight)
-    return found
+    stays = {wiring.blobs[name] for name in (*wiring.inputs, *wiring.outputs, *names)}
+    stays.update(b for step in wiring.steps for b, weight in zip(step.top, step.loss_weights) if weight)
+    return stays

@@ -128,12 +128,12 @@ def ops_of(parts: Sequence[Part]) -> list[Op]:
 def _made_anew(steps: Sequence[Step]) -> list[Blob]:
     """What is new values each time: tops of layers of tensors; others may go on with what is there."""
     read: set[Blob] = set()  # before it is written: from outside
-    found: dict[Blob, None] = {}
+    anew: dict[Blob, None] = {}
     for step in steps:
-        read.update(blob for blob in step.bottom if blob not in found)
+        read.update(blob for blob in step.bottom if blob not in anew)
         if isinstance(step.layer, TensorLayer):
-            found.update((blob, None) for blob in step.top if blob not in read)
-    return list(found)
+            anew.update((blob, None) for blob in step.top if blob not in read)
+    return list(anew)
 
 
 def shown(plan: Plan) -> str:

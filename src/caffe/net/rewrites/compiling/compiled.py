@@ -198,12 +198,12 @@ class Run:
                 own = self._packed(fused)
                 function = partial(self._outputs_of, [len(tensors) for tensors in own], fused)
                 graph = _compile(function, inputs, [x for tensors in own for x in tensors], frozen)
-                found = graph(*inputs)
+                outputs = graph(*inputs)
         except Exception as error:  # whatever the compiler raises, the net runs on without it
             reason = str(error).strip().splitlines() or [type(error).__name__]
             logs.warning(f"Compiling failed, going on layer by layer: {reason[0]}")
             return None
-        for blob, tensor in zip(self._outputs, found):
+        for blob, tensor in zip(self._outputs, outputs):
             if not _agree(tensor, blob.tensor):
                 logs.warning(f"The compiled net gives other values of '{blob.name}': going on layer by layer")
                 return None
@@ -248,8 +248,8 @@ def _own(blob: Blob, users: bool) -> torch.Tensor:
     """A blob's values in the strides graphs are made for; a copy where the user may write to the blob later."""
     x = blob.tensor
     last = x.dim() == 4 and x.is_floating_point() and x.shape[1] > MOST_CHANNELS
-    found = x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
-    return found.clone() if users and found.data_ptr() == x.data_ptr() else found
+    values = x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+    return values.clone() if users and values.data_ptr() == x.data_ptr() else values
 
 
 def evaluate(step: Step, inputs: Tensors, params: Tensors) -> Sequence[torch.Tensor]:

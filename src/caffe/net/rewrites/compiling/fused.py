@@ -56,8 +56,8 @@ class Folded:
 
     def run(self, bottoms: Tensors, params: Tensors) -> torch.Tensor:
         layer = self.steps[0].layer
-        found: torch.Tensor = layer.tops(bottoms, params)[0]  # type: ignore[attr-defined]
-        return found
+        top: torch.Tensor = layer.tops(bottoms, params)[0]  # type: ignore[attr-defined]
+        return top
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ class Joined:
 
     @property
     def places(self) -> Sequence[int]:
-        found = sorted(k for branch in self.branches for k in branch.places)
-        return found if self.concat is None else [*found, self.concat]
+        branched = sorted(k for branch in self.branches for k in branch.places)
+        return branched if self.concat is None else [*branched, self.concat]
 
     @property
     def bottoms(self) -> Sequence[Blob]:

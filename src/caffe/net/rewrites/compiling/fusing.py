@@ -44,7 +44,7 @@ def plan(steps: Sequence[Step], visible: set[Blob]) -> list[Fused]:
     """
     ours = runtime.device().type == "cpu" and not runtime.amp()
     readers = Counter(b for step in steps for b in step.bottom)
-    found: list[Fused] = []
+    parts: list[Fused] = []
     branches: dict[int, Branch] = {}  # by the place of the last layer
     depthwise: dict[int, Branch] = {}  # likewise
     for i, step in enumerate(steps):
@@ -60,28 +60,28 @@ def plan(steps: Sequence[Step], visible: set[Blob]) -> list[Fused]:
             if kernel == "depthwise":
                 depthwise[branch.places[-1]] = branch
             elif kernel == "image":
-                found.append(OfImage(branch))
+                parts.append(OfImage(branch))
             elif kernel == "product":
                 branches[branch.places[-1]] = branch
             elif len(places) > 1:
-                found.append(folded)
+                parts.append(folded)
         elif ours and _is_lrn(step) and native.library() is not None:
-            found.append(Normalized(step, i))
+            parts.append(Normalized(step, i))
         elif type(step.layer) is Concat:
             joined = _joined(steps, i, branches, readers, visible)
-            found += [Joined(joined, i)] if joined else []
+            parts += [Joined(joined, i)] if joined else []
             for branch in joined:
                 del branches[branch.places[-1]]
     for branch in branches.values():
         before = depthwise.get(branch.places[0] - 1)
         if before is not None and branch.size == 1 and _feeds(before, branch, steps, readers, visible):
-            found.append(Separable(depthwise.pop(before.places[-1]), branch))
+            parts.append(Separable(depthwise.pop(before.places[-1]), branch))
         elif branch.size > 1 or branch.relu is not None:
-            found.append(Joined([branch]))
+            parts.append(Joined([branch]))
         elif len(branch.folded.places) > 1:
-            found.append(branch.folded)
-    found += [branch.folded for branch in depthwise.values() if len(branch.folded.places) > 1]
-    return _chained(found, steps, readers, visible)
+            parts.append(branch.folded)
+    parts += [branch.folded for branch in depthwise.values() if len(branch.folded.places) > 1]
+    return _chained(parts, steps, readers, visible)
 
 
 def _chained(
@@ -125,12 +125,12 @@ def _behind(steps: Sequence[Step], place: int, readers: Counter[Blob], visible: 
 
 def _into_kernels(steps: Sequence[Step], place: int, readers: Counter[Blob], visible: set[Blob]) -> list[int]:
     """The places of a convolution and of what goes into its kernels: BatchNorm, Scale."""
-    found = [place]
-    while then := _behind(steps, found[-1], readers, visible):
-        if not goes_into(then.layer, len(found) - 1):
+    places = [place]
+    while then := _behind(steps, places[-1], readers, visible):
+        if not goes_into(then.layer, len(places) - 1):
             break
-        found.append(found[-1] + 1)
-    return found
+        places.append(places[-1] + 1)
+    return places
 
 
 def _kernel_for(branch: Branch) -> Literal["depthwise", "image", "product"] | None:
@@ -172,18 +172,18 @@ def _joined(
 ) -> list[Branch]:
     """The branches that a Concat joins, if it joins nothing else, along channels, and nobody else wants them."""
     step = steps[place]
-    found = []
+    joined = []
     for blob in step.bottom:
         maker = next((k for k in branches if steps[k].top[0] is blob), None)
         if maker is None or len(blob.shape) != 4:
             return []
         if not _for_one(branches[maker], steps, readers, visible):
             return []
-        found.append(branches[maker])
+        joined.append(branches[maker])
     channels = sum(blob.shape[1] for blob in step.bottom)
-    if step.top[0].shape[1] != channels or all(branch.size == 1 for branch in found):
+    if step.top[0].shape[1] != channels or all(branch.size == 1 for branch in joined):
         return []
-    return found
+    return joined
 
 
 def _for_one(branch: Branch, steps: Sequence[Step], readers: Counter[Blob], visible: set[Blob]) -> bool:
