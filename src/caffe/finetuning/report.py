@@ -29,11 +29,15 @@ pre { padding: .7em 1em; background: #8882; overflow-x: auto } .scroll { overflo
 """
 _THUMBNAIL, _PICTURE = 150, 300
 _MOST_IN_TABLE = 40
+_MOST_DRAWN, _MOST_NAMED = 200, 25  # classes in the picture of confusions
 _GOOD = {"color": "#2f855a", "marker": "o", "markersize": 4}
 
 
-def curves(metrics: Path, dark: bool = False) -> bytes | None:
-    """Losses and accuracies over the iterations, as a PNG; None without matplotlib (the extra ``plot``)."""
+def curves(metrics: Path, scores: Scores | None = None, labels: list[str] | None = None) -> bytes | None:
+    """Losses and accuracies over the iterations, as a PNG, and with scores what was taken for what.
+
+    None without matplotlib (the extra ``plot``).
+    """
     try:
         import matplotlib
     except ImportError:
@@ -42,7 +46,8 @@ def curves(metrics: Path, dark: bool = False) -> bytes | None:
     import matplotlib.pyplot as plt
 
     log = training_log.read(metrics)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
+    figure, axes = plt.subplots(1, 3 if scores else 2, figsize=(15 if scores else 10, 4.6 if scores else 3.6))
+    left, right = axes[:2]
     for rows, name, ax, style in (
         (log.train, "loss", left, {"label": "training loss", "color": "#2b6cb0", "linewidth": 1.4}),
         (log.test, "loss", left, {"label": "test loss", "color": "#c05621", "marker": "o", "markersize": 4}),
@@ -61,11 +66,40 @@ def curves(metrics: Path, dark: bool = False) -> bytes | None:
     if losses and np.isfinite(losses).all():  # an untrained net's test loss may be a hundred times the others
         left.set_ylim(0, 1.1 * max(losses))
     right.set_ylim(0, 1.02)
+    if scores and labels:
+        _draw_confusion(axes[2], scores, labels)
     figure.tight_layout()
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110)
     plt.close(figure)
     return file.getvalue()
+
+
+def _draw_confusion(ax: Any, scores: Scores, labels: list[str]) -> None:
+    """Shares of each class's images, a row a class; numbers stand for names that are many, or in other letters."""
+    table = scores.confusion
+    ax.imshow(table / np.maximum(table.sum(axis=1, keepdims=True), 1), cmap="Greens", vmin=0, vmax=1)
+    places = list(range(len(labels))) if len(labels) <= _MOST_NAMED else []
+    names = (
+        [name if name.isascii() and len(name) <= 16 else str(i) for i, name in enumerate(labels)]
+        if places
+        else []
+    )
+    ax.set_xticks(places, names, rotation=45, ha="right")
+    ax.set_yticks(places, names)
+    for row, column in zip(*np.nonzero(table)) if places else ():
+        dark = row == column and table[row, column] > table[row].sum() / 2
+        ax.text(
+            column,
+            row,
+            str(table[row, column]),
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if dark else "black",
+        )
+    ax.set_xlabel("taken for")
+    ax.set_ylabel("is")
 
 
 def write(
@@ -77,8 +111,13 @@ def write(
     facts: dict[str, Any],
     commands: list[str],
 ) -> None:
-    """Write the page, and ``report.png`` with the curves beside it. Raises FileAccessError."""
+    """Write the page, and ``report.png`` with curves and confusions beside it. Raises FileAccessError."""
     parts = _head(path, facts, metrics)
+    if isinstance(scores, Scores) and len(labels) <= _MOST_DRAWN:
+        picture = curves(metrics, scores, labels)
+        if picture is not None:
+            with atomic.replacing(path.with_suffix(".png")) as file:
+                file.write_bytes(picture)
     parts.append("<h2>Classes</h2>")
     rows = [["class", "precision", "recall", "test images"]]
     order = sorted(zip(labels, scores.by_class()), key=lambda item: (_last_if_nan(item[1][1]), item[0]))
