@@ -71,6 +71,15 @@ def test_runs_of_a_prefix_and_whose_snapshots_are(folder):
     assert found[0]["settings"]["base_lr"] == 0.1
 
 
+def test_names_of_logs():
+    from pathlib import Path
+
+    from caffe.web import runs
+
+    names = ("a_metrics.jsonl", "train.log", "log_0.01", "caffe.host.INFO")
+    assert [runs._run(Path(n)).name for n in names] == ["a", "train", "log_0.01", "caffe.host.INFO"]
+
+
 def test_a_run_that_begins_later_is_taken_in(tmp_path, monkeypatch):
     from caffe.errors import MissingFileError
     from caffe.web import runs
@@ -109,6 +118,13 @@ def test_three_runs_in_the_browser(folder, tmp_path):
             ".map(e => [e.querySelector('figcaption').textContent, e.dataset.points])"
         )
         assert ["loss", "9"] in points and ["accuracy", "3"] in points
+        for width in (1400, 390):  # charts fill the page, and no more
+            browser.driver.set_window_size(width, 900)
+            browser.wait(
+                "let all = document.querySelector('.charts').clientWidth;"
+                "let charts = [...document.querySelectorAll('.chart canvas')].map(e => e.getBoundingClientRect());"
+                "return charts.every(c => c.right <= innerWidth) && (all < 900) !== (charts[0].top === charts[1].top)"
+            )
         write_run(folder / "net2_metrics.jsonl", "20200103-000000", [2.1, 0.8, 0.6, 0.55], 0.1)
         browser.wait("return [...document.querySelectorAll('.chart')].some(e => e.dataset.points === '10')")
         assert browser.complaints() == []

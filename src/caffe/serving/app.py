@@ -188,9 +188,9 @@ def application(served: Sequence[Served], host: str = "127.0.0.1", token: str = 
         said = request.query_params.get("threshold", str(pool.served.threshold))
         threshold = _number(said, "threshold", 0, 1)
         if not pool.about["detects"]:
-            raise Refused(
-                400, f"The model '{pool.served.name}' finds no boxes: it gives {pool.about['kind']}"
-            )
+            kind = pool.about["kind"]
+            why = "start the server with its --anchors" if kind == "boxes" else f"it gives {kind}"
+            raise Refused(400, f"The model '{pool.served.name}' finds no boxes: {why}")
         began = time.monotonic()
         photo = await image_of(request)
         found = await pool.detect(photo, threshold)

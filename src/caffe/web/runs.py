@@ -131,9 +131,9 @@ def find(path: Path) -> list[Run]:
 
 def _run(log: Path) -> Run:
     name = log.name.removesuffix("_metrics.jsonl")
-    return Run(
-        name if name != log.name else log.stem, log, str(log.parent / name) if name != log.name else ""
-    )
+    if name != log.name:
+        return Run(name, log, str(log.parent / name))
+    return Run(log.stem if log.suffix in (".log", ".txt", ".jsonl") else log.name, log, "")
 
 
 def looks_like_log(path: Path) -> bool:

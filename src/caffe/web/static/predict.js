@@ -21,7 +21,7 @@ async function start() {
 
   async function predict(blob, bitmap) {
     const model = models.find((known) => known.name === choice.value);
-    const task = model.detects ? `detect?threshold=${SHOWN}&` : "classify?top=5&";
+    const task = model.kind === "boxes" || model.detects ? `detect?threshold=${SHOWN}&` : "classify?top=5&";
     const began = performance.now();
     try {
       const found = await ask(`${task}model=${encodeURIComponent(model.name)}`, { method: "POST", body: blob, headers: { "content-type": blob.type || "image/jpeg" } });

@@ -34,7 +34,7 @@ export function runsTab(found, index, live) {
 
   function draw() {
     for (const plot of plots) plot.destroy();
-    const width = Math.max(320, Math.min(760, charts.clientWidth > 900 ? (charts.clientWidth - 16) / 2 : charts.clientWidth || 700));
+    const width = Math.max(280, Math.min(760, charts.clientWidth > 900 ? Math.floor((charts.clientWidth - 16) / 2) : charts.clientWidth));
     plots = [];
     charts.replaceChildren(...curves(state).map(({ name, series }) => {
       const place = h("figure", { class: "chart" }, h("figcaption", {}, name));
@@ -42,6 +42,13 @@ export function runsTab(found, index, live) {
       return place;
     }));
   }
+
+  let drawnFor = 0;
+  new ResizeObserver(() => {
+    if (!charts.clientWidth || charts.clientWidth === drawnFor) return;
+    drawnFor = charts.clientWidth;
+    draw();
+  }).observe(charts);
 
   function update() {
     showLegend();
@@ -171,6 +178,6 @@ function spark(values) {
 function filters(runs) {
   const known = runs.filter((run) => run.filters?.length);
   if (!known.length) return null;
-  return h("section", {}, h("h2", {}, T.first_filters), known.map((run) => h("div", { class: "records" }, run.filters.map((item) =>
+  return h("section", {}, h("h2", {}, T.first_filters), known.map((run) => h("div", { class: "records" }, known.length > 1 && h("b", {}, run.name), run.filters.map((item) =>
     h("figure", {}, h("img", { class: "pixels", src: item.picture, alt: `${T.filters} ${item.layer}, ${T.iteration} ${item.iter}` }), h("figcaption", {}, `${T.iteration} ${item.iter}`))))));
 }
