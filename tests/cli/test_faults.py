@@ -50,6 +50,8 @@ def folder(tmp_path, monkeypatch):
         ("convert_imageset --resize_height=3 images/ list.txt out", "must be given together", 2),
         ("convert_imageset images list.txt out", "images0.png.*End ROOT with a slash: images/", 1),
         ("time --model=deploy.prototx", "Did you mean 'deploy.prototxt'", 1),
+        ("view deploy.prototx --noopen", "Did you mean 'deploy.prototxt'", 1),
+        ("serve deploy.prototx x.caffemodel", "Did you mean 'deploy.prototxt'", 1),
         ("time --model=no/deploy.prototxt", "There is no folder 'no'", 1),
         ("time --model=deploy.prototxt --profile=no/x.json", "no such folder.*mkdir -p 'no'", 1),
         ("db ls no", "no: does not exist", 1),

@@ -59,6 +59,11 @@ def until_ready(url):
 
 
 @pytest.fixture
+def wait_until_ready():
+    return until_ready
+
+
+@pytest.fixture
 def photo():
     import cv2
 

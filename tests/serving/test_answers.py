@@ -169,3 +169,23 @@ def test_photo_page(server, photo, tmp_path):
         assert browser.complaints() == []
     finally:
         browser.driver.quit()
+
+
+def test_faces_are_called_so(wait_until_ready):
+    """Of UltraFace, whose labels no file tells: as ``caffe predict`` calls them."""
+    from support_assets import assets
+
+    from caffe.serving import app
+    from caffe.serving.settings import Served
+    from caffe.web import hosting
+
+    model = assets("models", "ultraface_rfb320")
+    photo = assets("photos", "faces.jpg").read_bytes()
+    served = Served("faces", str(model / "deploy.prototxt"), str(model / "weights.caffemodel"))
+    url, stop = hosting.in_background(app.application([served]))
+    try:
+        wait_until_ready(url.rstrip("/"))
+        found = httpx.post(f"{url}detect", content=photo, timeout=60).json()["boxes"]
+    finally:
+        stop()
+    assert [one["label"] for one in found] == ["face", "face"]

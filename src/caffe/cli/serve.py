@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from caffe.cli import gflags
+from caffe.cli.paths import must_exist
 
 
 @click.command("serve", cls=gflags.GflagsCommand)
@@ -93,8 +94,9 @@ def _served(net: str | None, weights: str | None, flags: dict[str, Any]) -> list
     if net and not weights:
         raise click.UsageError("Give the net's WEIGHTS behind it.")
     for path in filter(None, (net, weights, flags["labels"])):
+        must_exist(path)
         if not Path(path).is_file():
-            raise MissingFileError("does not exist", file=path)
+            raise MissingFileError("is no file", file=path)
     for name, least in (("batch", 1), ("workers", 1), ("max_body", 1), ("max_pixels", 1), ("max_queue", 1)):
         if flags[name] < least:
             raise click.BadParameter(f"must be at least {least}; got {flags[name]}", param_hint=f"--{name}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffe.cli import gflags
+from caffe.cli.paths import must_exist
 
 if TYPE_CHECKING:
     from caffe.formats.model_folder import ModelFolder
@@ -82,11 +83,8 @@ def _prepare_early(site: Any) -> None:
 
 
 def _check_exist(*paths: str) -> None:
-    from caffe.errors import MissingFileError
-
-    for path in paths:
-        if path and not Path(path).exists():
-            raise MissingFileError("does not exist", file=path)
+    for path in filter(None, paths):
+        must_exist(path)
 
 
 def _documents(files: Sequence[str], flags: dict[str, Any]) -> Any:

@@ -71,11 +71,12 @@ class Models:
         """The classes' names, of --labels or of a file beside the net."""
         served = pool.served
         if served not in self._labels:
-            names = (
-                label_files.read(served.labels, first)
-                if served.labels
-                else label_files.beside(served.net, count, first)
-            )
+            if served.labels:
+                names = label_files.read(served.labels, first)
+            elif pool.about["faces"]:
+                names = label_files.Labels({first: "face"})
+            else:
+                names = label_files.beside(served.net, count, first)
             self._labels[served] = names
         return self._labels[served]
 

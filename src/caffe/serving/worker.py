@@ -126,6 +126,7 @@ class Model:
             "kind": self.answer.kind.value if self.answer is not None else "arrays",
             "scores": self.answer.outputs[0] if self.answer is not None else "",
             "probabilities": self.answer is not None and self.answer.probabilities,
+            "faces": self.answer is not None and self.answer.form == "priors",
             "detects": self.detector is not None,
         }
 
