@@ -137,6 +137,13 @@ CASES = {
     "instance norm": (nn.InstanceNorm2d(4, affine=True), [IMAGE]),
     "l2": (Of(lambda x: F.normalize(x, dim=1)), [IMAGE]),
     "variance": (Of(lambda x: x.var(1, keepdim=True) + x.norm(dim=1, keepdim=True)), [IMAGE]),
+    "variance of all": (Of(lambda x: x * x.var((2, 3), unbiased=False, keepdim=True)), [IMAGE]),
+    "variance corrected": (Of(lambda x: x.var((1, 3), correction=3) + x.var((1, 3), False)), [IMAGE]),
+    "deviation": (Of(lambda x: x.std(2) - x.std((1, 2), unbiased=False, keepdim=True)[:, 0]), [IMAGE]),
+    "variance and mean": (
+        Of(lambda x: sum(torch.var_mean(x, 1, unbiased=False)) * sum(torch.std_mean(x, 1))),
+        [IMAGE],
+    ),
     "linear": (nn.Linear(7, 5), [(2, 3, 7)]),
     "addmm": (
         Of(lambda x: torch.addmm(torch.arange(5.0), x, torch.arange(30.0).reshape(6, 5) / 9)),

@@ -81,26 +81,57 @@ def vector_norm(
     raise Inexpressible(f"the norm of order {ord} has no form")
 
 
-@rule("var", "var_mean", "std")
-def variance(
-    e: Emitter,
-    input: Place,
-    dim: Any = None,
-    correction: Any = 1,
-    keepdim: bool = False,
-    unbiased: bool = True,
-) -> Place:
+@rule("var")
+def variance(e: Emitter, input: Place, dim: Any = None, *others: Any, **options: Any) -> Place:
     """The mean square of the distance from the mean, over n - correction."""
-    axes = _axes(dim, len(input.shape))
-    count = math.prod(input.shape[i] for i in axes)
-    correction = 1 if correction is None else correction
-    center = reduced(e, input, dim, True, "MEAN", suffix="mean")
+    return _variance_and_mean(e, input, dim, *others, **options)[0]
+
+
+@rule("std")
+def deviation(e: Emitter, input: Place, dim: Any = None, *others: Any, **options: Any) -> Place:
+    """The root of the variance."""
+    return e.power(_variance_and_mean(e, input, dim, *others, **options)[0], power=0.5)
+
+
+@rule("var_mean")
+def variance_and_mean(
+    e: Emitter, input: Place, dim: Any = None, *others: Any, **options: Any
+) -> tuple[Place, Place]:
+    """Both, in this order."""
+    return _variance_and_mean(e, input, dim, *others, **options)
+
+
+@rule("std_mean")
+def deviation_and_mean(
+    e: Emitter, input: Place, dim: Any = None, *others: Any, **options: Any
+) -> tuple[Place, Place]:
+    """Both, in this order."""
+    variance, mean = _variance_and_mean(e, input, dim, *others, **options)
+    return e.power(variance, power=0.5), mean
+
+
+def _variance_and_mean(
+    e: Emitter,
+    x: Place,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Place, Place]:
+    """By PyTorch's two signatures: ``unbiased`` in place of the axes where there are none, or ``correction``."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    axes = _axes(dim, len(x.shape))
+    count = math.prod(x.shape[i] for i in axes)
+    less = float(unbiased) if correction is None else correction
     from caffe.importing.ops.arithmetic import sub
 
-    squares = e.power(sub(e, input, center), power=2, suffix="squares")
-    return e.power(
-        reduced(e, squares, dim, keepdim, "MEAN", suffix="variance"), scale=count / (count - correction)
-    )
+    mean = reduced(e, x, dim, True, "MEAN", suffix="mean")
+    squares = e.power(sub(e, x, mean), power=2, suffix="squares")
+    variance = reduced(e, squares, dim, keepdim, "MEAN", suffix="variance")
+    scaled = e.power(variance, scale=count / (count - less))
+    return scaled, mean if keepdim else _without(e, mean, axes, False)
 
 
 @rule("argmax")
