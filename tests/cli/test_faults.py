@@ -117,3 +117,11 @@ def test_what_is_no_error(folder):
     assert parse_log.main(["run_metrics.jsonl", "."]) == 0
     pytest.importorskip("matplotlib", reason="needs the extra plot")
     assert plot.main(["run_metrics.jsonl", "--out=a.png"]) == 0
+
+
+def test_lists_of_windows_and_of_quoted_names(folder, capsys):
+    (folder / "bom.txt").write_bytes(b"\xef\xbb\xbf0.png 0\r\n1.png 1\r\n")
+    assert convert_imageset.main(["images/", "bom.txt", "out"]) == 0
+    (folder / "quoted.txt").write_text('"0.png" 0\n')
+    assert convert_imageset.main(["images/", "quoted.txt", "other"]) == 1
+    assert "stand without quotes" in capsys.readouterr().err
