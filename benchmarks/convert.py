@@ -2,6 +2,7 @@
 
     python -m benchmarks.convert torchvision --out=torchvision.jsonl
     python -m benchmarks.convert timm --out=timm.jsonl --names=resnet18,rexnet_100
+    python -m benchmarks.convert peers --peers=FOLDER --out=peers.jsonl     # see convert_peers.py
     python -m benchmarks.convert report torchvision.jsonl timm.jsonl
 
 Weights are random, statistics and scales not trivial. Dialects are tried in order (bvlc, ssd, caffe-torch); each model
@@ -16,13 +17,15 @@ import json
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks import convert_models as lists
+from benchmarks import convert_peers
 from caffe.errors import CaffeError, InputError
 from caffe.importing import check, conversion, torch_front
 from caffe.importing.from_torch import judge_of
@@ -45,7 +48,10 @@ def lively(module: torch.nn.Module) -> torch.nn.Module:
     return module.eval()
 
 
-def attempt(build: Callable[[], tuple[torch.nn.Module, Any]]) -> dict[str, Any]:
+Attempt = Callable[[], dict[str, Any]]
+
+
+def attempt(build: lists.Builder) -> dict[str, Any]:
     """Convert one model: the first dialect that takes it, errors there and back, seconds."""
     torch.manual_seed(0)
     module, shape = build()
@@ -86,20 +92,20 @@ def _back(done: conversion.Conversion, judge: check.Judge, example: torch.Tensor
     return max((check.relative_error(g.numpy(), w.numpy()) for g, w in pairs), default="no outputs")
 
 
-def _child(build: Callable[[], tuple[torch.nn.Module, Any]], pipe: Any) -> None:
+def _child(run: Attempt, pipe: Any) -> None:
     torch.set_num_threads(1)
     try:
-        found = attempt(build)
+        found = run()
     except Exception as error:
         found = {"failed": f"{type(error).__name__}: {error}"[:600]}
     pipe.send(found)
 
 
-def timed(build: Callable[[], tuple[torch.nn.Module, Any]], seconds: float) -> dict[str, Any]:
-    """The same in a process of its own, ended after its seconds."""
+def timed(run: Attempt, seconds: float) -> dict[str, Any]:
+    """What an attempt finds, in a process of its own, ended after its seconds."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_child, args=(build, theirs))
+    process = context.Process(target=_child, args=(run, theirs))
     process.start()
     theirs.close()
     found: dict[str, Any] = {"failed": f"not done within {seconds:g} seconds"}
@@ -113,17 +119,20 @@ def timed(build: Callable[[], tuple[torch.nn.Module, Any]], seconds: float) -> d
     return found
 
 
-def sweep(kind: str, out: Path, names: set[str], seconds: float, most: float) -> None:
-    """All models of a list that have no line in ``out`` yet, within ``most`` seconds."""
+def sweep(
+    listed: Iterable[tuple[str, str, Attempt]], out: Path, names: set[str], seconds: float, most: float
+) -> None:
+    """All of a list that have no line in ``out`` yet, within ``most`` seconds."""
     done = {r["name"] for r in rows([out])} if out.exists() else set()
     end = time.monotonic() + most
-    for name, group, build in lists.MODELS[kind]():
-        if name in done or (names and name not in names) or time.monotonic() > end:
+    for name, group, run in listed:
+        if name in done or (names and name.split()[0] not in names) or time.monotonic() > end:
             continue
-        found = {"name": name, "group": group, **timed(build, seconds)}
+        found = {"name": name, "group": group, **timed(run, seconds)}
         with out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(found) + "\n")
-        print(name, found.get("dialect", "-"), found.get("error", found.get("failed", "refused")), flush=True)
+        said = next((found[key] for key in ("error", "failed", "unusable") if key in found), "refused")
+        print(name, found.get("dialect", "-"), said, flush=True)
 
 
 def rows(paths: list[Path]) -> Iterator[dict[str, Any]]:
@@ -154,10 +163,11 @@ def report(paths: list[Path]) -> None:
 def main() -> None:
     """Run a list, or report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=[*lists.MODELS, "report"])
+    parser.add_argument("what", choices=[*lists.MODELS, "peers", "report"])
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--names", default="")
+    parser.add_argument("--peers", type=Path, default=Path(), help="the folder of the other tools' checkouts")
     parser.add_argument("--seconds", type=float, default=180)
     parser.add_argument("--most", type=float, default=1e9)
     given = parser.parse_args()
@@ -166,7 +176,13 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     out = given.out or Path(f"{given.what}.jsonl")
-    sweep(given.what, out, {n for n in given.names.split(",") if n}, given.seconds, given.most)
+    names = {n for n in given.names.split(",") if n}
+    if given.what == "peers":
+        sweep(convert_peers.listed(given.peers), out, names, given.seconds, given.most)
+        print(convert_peers.table(list(rows([out]))))
+        return
+    listed = ((name, group, partial(attempt, build)) for name, group, build in lists.MODELS[given.what]())
+    sweep(listed, out, names, given.seconds, given.most)
 
 
 if __name__ == "__main__":
