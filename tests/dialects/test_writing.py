@@ -127,7 +127,8 @@ def test_version_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('type: "Scale"', r"layer 'l' \(Scale\): field 'type': version 1 has no such type.*CONVOLUTION|Convolution"),
+        ('type: "Scale"', r"layer 'l' \(Scale\): field 'type': version 1 has no such type\. Fold it .*--fold"),
+        ('type: "PReLU"', r"layer 'l' \(PReLU\): field 'type': version 1 has no such type\. It has AbsVal, "),
         ('type: "ReLU" propagate_down: false', "field 'propagate_down'"),
         ('type: "ReLU" relu_param { negative_slope: 1 } elu_param { alpha: 1 }', "field 'elu_param'"),
     ],

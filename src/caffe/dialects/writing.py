@@ -157,7 +157,11 @@ def as_v1(net: caffe_pb2.NetParameter, dialect: str | Dialect = "bvlc") -> caffe
         if layer.type not in names:
             raise NetError(
                 "version 1 has no such type", layer=layer.name, type=layer.type, field="type",
-                fix=f"It has {', '.join(sorted(names))}",
+                fix=(
+                    "Fold it into the layer before with fold=True (--fold)"
+                    if layer.type in ("BatchNorm", "Scale")
+                    else f"It has {', '.join(sorted(filter(None, names)))}"
+                ),
             )  # fmt: skip
         old.type = caffe_pb2.V1LayerParameter.LayerType.Value(names[layer.type])  # type: ignore[assignment]
         for field, value in layer.ListFields():
