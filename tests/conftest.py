@@ -36,10 +36,21 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def state_as_it_was():
-    """Mode, device, seed and ranks are the process's; put back what a test changes."""
+    """Mode, device, seed and ranks are the process's; put back what a test changes. The environment must be as
+    it was: what one test leaves there changes the others."""
     from caffe import runtime
 
-    saved = dict(vars(runtime._state))
+    saved, environment = dict(vars(runtime._state)), dict(os.environ)
     yield
     vars(runtime._state).clear()
     vars(runtime._state).update(saved)
+    changed = {
+        k: os.environ.get(k)
+        for k in os.environ.keys() | environment.keys()
+        if os.environ.get(k) != environment.get(k)
+    }
+    changed.pop("PYTEST_CURRENT_TEST", None)
+    os.environ.update({k: environment[k] for k in changed if k in environment})
+    for name in changed.keys() - environment.keys():
+        del os.environ[name]
+    assert not changed, f"left in the environment: {changed}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any
 
@@ -29,7 +30,7 @@ def command(seen: dict[str, Any]) -> click.Command:
     @click.option("--check_size/--nocheck_size", default=True)
     @click.option("--plain", is_flag=True)
     def tool(**values: Any) -> int:
-        seen.update(values)
+        seen.update(values, levels=(logs.minimum_level(), logs.verbosity()), environment=dict(os.environ))
         return 0
 
     return tool
@@ -66,11 +67,22 @@ def test_spellings(
     assert {key: seen[key] for key in expected} == expected
 
 
-def test_glog_flags_hold(command: click.Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_glog_flags_hold_until_the_command_ends(
+    command: click.Command, seen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GLOG_minloglevel", "0")
     monkeypatch.setenv("GLOG_v", "0")
     assert run(command, ["--minloglevel=2", "-v", "1"]) == 0
-    assert (logs.minimum_level(), logs.verbosity()) == (2, 1)
+    assert seen["levels"] == (2, 1)
+    assert (logs.minimum_level(), logs.verbosity()) == (0, 0)
+
+
+def test_the_environment_is_as_it_was(command: click.Command, seen: dict[str, Any]) -> None:
+    before = dict(os.environ)
+    assert run(command, ["--no-python-layers", "--allow-outside"]) == 0
+    assert seen["environment"]["CAFFE_NO_PYTHON_LAYERS"] == "1"
+    assert seen["environment"]["CAFFE_OUTPUT_FOLDERS"] == os.pathsep
+    assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize(

@@ -128,11 +128,20 @@ def dialect_option(function: Any) -> Any:
 
 
 def run(command: click.Command, argv: Sequence[str] | None = None, name: str | None = None) -> int:
-    """Run a command; returns the exit status. Errors are printed on standard error, as one message."""
+    """Run a command; returns the exit status. Errors are printed on standard error, as one message.
+
+    What its flags set in the environment (for its worker processes, too) holds until it ends.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
-    with warnings.catch_warnings():
-        warnings.showwarning = _as_line(warnings.showwarning)
-        return _run(command, args, name)
+    environment = dict(os.environ)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _as_line(warnings.showwarning)
+            return _run(command, args, name)
+    finally:
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
 
 
 def _as_line(show: Callable[..., None]) -> Callable[..., None]:
