@@ -126,7 +126,7 @@ class Processes:
         variables = os.environ | {
             "OMP_NUM_THREADS": "1",
             "GLOG_minloglevel": "0",
-            "PYTHONPATH": str(SUPPORT),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(SUPPORT), os.environ.get("PYTHONPATH", "")])),
             **{k: str(v) for k, v in environment.items()},
         }
         process = subprocess.Popen(

@@ -100,9 +100,10 @@ def _first_record(own: Any) -> tuple[int, int, int] | None:
 
 def _encoded_shape(content: Any) -> tuple[int, int, int] | None:
     import cv2
-    import numpy as np
 
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    from caffe.formats import images
+
+    image = images.decoded(content, cv2.IMREAD_UNCHANGED)
     if image is None:
         return None
     return (1 if image.ndim == 2 else image.shape[2], image.shape[0], image.shape[1])

@@ -168,7 +168,7 @@ class DataDocument:
         import cv2
         import numpy as np
 
-        from caffe.formats import datum
+        from caffe.formats import datum, images
         from caffe.web import photo
 
         described: Json = {"key": key.decode("utf-8", "replace")}
@@ -176,7 +176,7 @@ class DataDocument:
             record = datum.parse(value)
             described["label"] = record.labels.tolist()[:10]
             if record.encoded:
-                pixels = cv2.imdecode(np.frombuffer(record.data, np.uint8), cv2.IMREAD_COLOR)
+                pixels = images.decoded(record.data, cv2.IMREAD_COLOR)
                 image = None if pixels is None else pixels[..., ::-1] / 255.0
                 shape = None if pixels is None else [pixels.shape[2], *pixels.shape[:2]]
             else:
