@@ -49,7 +49,8 @@ def state_as_it_was():
         for k in os.environ.keys() | environment.keys()
         if os.environ.get(k) != environment.get(k)
     }
-    changed.pop("PYTEST_CURRENT_TEST", None)
+    for name in ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"):  # pytest and torch set these themselves
+        changed.pop(name, None)
     os.environ.update({k: environment[k] for k in changed if k in environment})
     for name in changed.keys() - environment.keys():
         del os.environ[name]
