@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -73,18 +74,36 @@ def write_run(folder: Path, *, iters: int, every: int, form: str = "BINARYPROTO"
 @click.option("--seed", default=1, show_default=True, help="Where the random moments start.")
 @click.option("--forms", default="BINARYPROTO,HDF5", show_default=True, help="Which formats.")
 @click.option("--seconds", default=86400.0, help="End after so long, with fewer kills, for each format.")
-def kills(times: int, seed: int, forms: str, seconds: float) -> None:
+@click.option("--slow", default=0.0, help="Seconds more that each file takes, as on a slow network's disk.")
+def kills(times: int, seed: int, forms: str, seconds: float, slow: float) -> None:
     """Kill a training at random moments, and resume it each time.
 
     After each kill the newest snapshot must be complete, no older than the one before, and, byte for byte, what an
     undisturbed run has at that iteration.
     """
     bad = 0
+    if slow:
+        _slow_files(slow)
     for form in forms.split(","):
         kind = "Adam" if form == "HDF5" else "SGD"
         with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
             bad += _kill(Path(name), times, random.Random(seed), form, kind, seconds)
     sys.exit(1 if bad else 0)
+
+
+def _slow_files(seconds: float) -> None:
+    """Let half the time pass before a written file is safe, half before it takes its place."""
+    flush, replace = os.fsync, os.replace
+
+    def slow_flush(handle: int) -> None:
+        time.sleep(seconds / 2)
+        flush(handle)
+
+    def slow_replace(*paths: Any) -> None:
+        time.sleep(seconds / 2)
+        replace(*paths)
+
+    os.fsync, os.replace = slow_flush, slow_replace  # type: ignore[assignment]
 
 
 def _kill(folder: Path, times: int, draw: random.Random, form: str, kind: str, seconds: float) -> int:

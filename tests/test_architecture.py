@@ -230,3 +230,8 @@ def test_private_names_stay_in_their_files():
             if ast.unparse(node.value) not in ("self", "cls", "super()"):
                 used.add(f"{room(path)}: {ast.unparse(node)}")
     assert {name.split(": ")[1] for name in used} <= PRIVATE_TO_OTHERS, sorted(used)
+
+
+def test_no_time_is_measured_by_the_time_of_day():
+    """A clock that is set, or jumps, would end waiting early, or never."""
+    assert [str(p) for p in SOURCE.rglob("*.py") if "time.time(" in p.read_text(encoding="utf-8")] == []

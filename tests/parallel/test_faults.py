@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -124,3 +125,29 @@ def test_signals_reach_all_workers_and_they_stop_together(folder):
     assert run.returncode == 0, output
     assert "Optimization stopped early." in output
     assert len(list(folder.glob("s_iter_*.solverstate"))) == 2
+
+
+def test_a_port_in_use(folder):
+    """A stranger holds the root's port, takes calls and says nothing: both workers say so within the time-out."""
+    solver = write_solver(folder, "s", 5, SETTINGS)
+    with socket.create_server(("127.0.0.1", 0)) as stranger, Processes() as processes:
+        port = stranger.getsockname()[1]
+        place = {"WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        command = (sys.executable, "-m", "caffe", "train", f"--solver={solver}", "--worker_timeout=3")
+        outputs = []
+        for worker in [processes.start(*command, RANK=rank, **place) for rank in range(2)]:
+            outputs.append(worker.communicate(timeout=90)[0])
+            assert worker.returncode == 1
+    for output, why in zip(outputs, ("in use", "does not answer as the root would")):
+        assert f"The 2 workers did not come together at 127.0.0.1:{port} within 3 s: " in output
+        assert why in output and "Traceback" not in output
+
+
+def test_the_watchdog_says_where_each_worker_stands(folder):
+    solver = write_solver(folder, "s", 5, SETTINGS, iters=2, more=SLOW.format(seconds=2))
+    with Processes() as processes:
+        run = train(processes, solver, "--watchdog=0.6")
+        output = run.communicate(timeout=90)[0]
+    assert run.returncode == 0, output
+    assert output.count("Timeout (0:00:00.600000)!") >= 2
+    assert output.count("in forward") >= 2 and "Thread 0x" in output

@@ -11,7 +11,10 @@ import contextlib
 import json
 import os
 import socket
+import threading
 import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -55,7 +58,7 @@ class Group(Workers):
             torch.cuda.set_device(device)
         limit = timedelta(seconds=timeout)
         try:
-            self._store, _, _ = next(iter(rendezvous(place.meeting, place.rank, place.count, timeout=limit)))
+            self._store = _store_at(place, limit)
             self._store.set_timeout(limit)
             dist.init_process_group(
                 self.backend,
@@ -68,9 +71,10 @@ class Group(Workers):
             self._peers = self._all_gather({"host": socket.gethostname(), "pid": os.getpid()})
         except (RuntimeError, ValueError, OSError) as error:
             raise DistributedError(
-                f"The {place.count} workers did not come together at {place.meeting} within {timeout:g} s:"
+                f"The {place.count} workers did not come together at {_address(place)} within {timeout:g} s:"
                 f" {_first_line(error)}",
-                fix="See that every worker was started, and that all reach the root's address and port",
+                fix="See that every worker was started, that all reach the root's address and port, and that nothing"
+                " else uses the port",
             ) from error
         self._asked: tuple[torch.Tensor, Any] | None = None
         self._solver: Solver | None = None
@@ -289,6 +293,33 @@ class Group(Workers):
         gathered = [torch.empty_like(own) for _ in range(self.count)]
         dist.all_gather(gathered, own, group=self._control)
         return [json.loads(bytes(t[: int(n)].tolist())) for t, n in zip(gathered, sizes)]
+
+
+def _store_at(place: Place, limit: timedelta) -> Any:
+    """The torch.distributed Store that workers meet at.
+
+    Asked for in a thread, as torch waits without end for a stranger that took the port.
+    Raises RuntimeError, ValueError, OSError.
+    """
+    made: Future[Any] = Future()
+
+    def meet() -> None:
+        try:
+            made.set_result(next(iter(rendezvous(place.meeting, place.rank, place.count, timeout=limit)))[0])
+        except Exception as error:
+            made.set_exception(error)
+
+    threading.Thread(target=meet, name="caffe-meeting", daemon=True).start()
+    try:
+        return made.result(limit.total_seconds() + 2)
+    except FutureTimeoutError:
+        raise RuntimeError("who has that port does not answer as the root would") from None
+
+
+def _address(place: Place) -> str:
+    if place.meeting != "env://":
+        return place.meeting
+    return f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
 
 
 def _first_line(error: BaseException) -> str:

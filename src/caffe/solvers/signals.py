@@ -1,4 +1,4 @@
-"""What SIGINT and SIGHUP do to a training run: stop, snapshot, or nothing."""
+"""What SIGINT, SIGHUP and SIGTERM do to a training run: stop, snapshot, or nothing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Action(Enum):
 
 
 class SignalActions:
-    """Collects signals while a solver runs; ask with :meth:`take`."""
+    """Collects signals while a solver runs; ask with :meth:`take`. SIGTERM always stops."""
 
     def __init__(self, sigint: Action = Action.STOP, sighup: Action = Action.SNAPSHOT) -> None:
-        self._effects = {signal.SIGINT: sigint}
+        self._effects = {signal.SIGINT: sigint, signal.SIGTERM: Action.STOP}
         if hasattr(signal, "SIGHUP"):
             self._effects[signal.SIGHUP] = sighup
         self._asked: Action = Action.NONE
@@ -34,7 +34,7 @@ class SignalActions:
         return asked
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT:
+        if number in (signal.SIGINT, signal.SIGTERM):
             self._interrupts += 1
             if self._interrupts >= 3:  # the run does not get to the end of its iteration
                 raise KeyboardInterrupt
