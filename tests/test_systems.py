@@ -124,3 +124,33 @@ def test_signals_that_a_system_has_not(absent, monkeypatch):
     with SignalActions().installed() as actions:
         os.kill(os.getpid(), signal.SIGINT)
         assert actions.take().value == "stop"
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/schedstat").exists(), reason="Linux alone counts it")
+def test_time_on_processors():
+    before = systems.time_on_processors()
+    sum(i * i for i in range(1_000_000))
+    after = systems.time_on_processors()
+    assert after[0] > before[0] and after[1] >= before[1] >= 0
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"cpu.max": "250000 100000"}, 2.5),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 0.5),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({"cpu.max": "unreadable"}, None),
+        ({}, None),
+    ],
+)
+def test_a_containers_quota_of_processors(tmp_path, monkeypatch, files, quota):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n", encoding="ascii")
+    monkeypatch.setattr(systems, "CONTROL_GROUPS", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(7)), raising=False)
+    assert systems.processors() == {2.5: 3, 0.5: 1, None: 7}[quota]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 6}, raising=False)
+    assert systems.processors() == min(2, {2.5: 3, 0.5: 1, None: 7}[quota])

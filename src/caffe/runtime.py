@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from caffe import systems
 from caffe.errors import CaffeWarning, DeviceError, InputError
 from caffe.proto.assign import whole
 
@@ -40,6 +42,19 @@ class _State:
 
 
 _state = _State()
+
+
+@cache
+def fit_threads() -> None:
+    """No more threads of torch than there are processors for this process; a user's OMP_NUM_THREADS wins.
+
+    torch counts the machine's processors. In a container that may use a few of many, its threads would wait for each
+    other in every layer.
+    """
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(torch.get_num_threads(), systems.processors()))
 
 
 def set_mode_cpu() -> None:

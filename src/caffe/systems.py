@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 WINDOWS = os.name == "nt"
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 _FAR = 1 << 30
 """Where Windows locks a byte: nobody may read a locked one, and what is written at the front is to be read."""
@@ -64,6 +68,39 @@ def _lives_on_windows(pid: int) -> bool:
         return bool(kernel.WaitForSingleObject(process, 0) == _TIMED_OUT)
     finally:
         kernel.CloseHandle(process)
+
+
+def processors() -> int:
+    """How many processors this process may use: by its affinity and, in a container, by its quota of time."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota()
+    return count if quota is None else max(1, min(count, math.ceil(quota)))
+
+
+def _quota() -> float | None:
+    """Processors' worth of time that the container gives (Linux's control groups, of version 2 or 1)."""
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            words = " ".join((CONTROL_GROUPS / name).read_text(encoding="ascii") for name in names).split()
+            time, period = (float(word) for word in words)
+        except (OSError, ValueError):  # no such files, or "max"
+            continue
+        if time > 0 and period > 0:
+            return time / period
+    return None
+
+
+def time_on_processors() -> tuple[float, float] | None:
+    """Seconds that the calling thread has run, and seconds that it waited for a processor, ready to run.
+
+    None where the system does not say: Linux alone does.
+    """
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as file:
+            ran, waited = file.read().split()[:2]
+    except (OSError, ValueError):
+        return None
+    return int(ran) / 1e9, int(waited) / 1e9
 
 
 def own_signals() -> dict[str, Any]:

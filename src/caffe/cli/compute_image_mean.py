@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from caffe import logs
+from caffe import logs, systems
 from caffe.cli.gflags import GflagsCommand, run
 from caffe.cli.progress import bar
 from caffe.data.conversion import in_order
@@ -57,7 +56,7 @@ def command(
     source = open_database(database, backend)
     note = Path(mean_file).with_name(f".{Path(mean_file).name}.partial.npz") if mean_file else None
     total, count, skipped = _added_up(
-        source, database, skip_damaged, resume, threads or os.cpu_count() or 1, note
+        source, database, skip_damaged, resume, threads or systems.processors(), note
     )
     source.close()
     if not count or total is None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from caffe import logs
+from caffe import logs, systems
 from caffe.cli.gflags import GflagsCommand, run
 from caffe.cli.progress import track
 from caffe.data.conversion import entry_key, image_datum, in_order, place_of
@@ -104,7 +104,7 @@ def _convert(entries: list[Entry], root: str, flags: dict[str, Any], writer: Any
     start = place_of(writer.last_key()) + 1 if flags["resume"] else 0
     skipped, size = 0, None
     todo = entries[start:]
-    done = in_order(read, todo, flags["threads"] or os.cpu_count() or 1)
+    done = in_order(read, todo, flags["threads"] or systems.processors())
     for number, (entry, datum) in enumerate(track(done, "converting", len(entries), start), start):
         if isinstance(datum, CaffeError):
             if not flags["skip_damaged"]:

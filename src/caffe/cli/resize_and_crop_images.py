@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from caffe import logs
+from caffe import logs, systems
 from caffe.cli.gflags import GflagsCommand, run
 from caffe.cli.progress import track
 from caffe.data.conversion import in_order
@@ -61,7 +60,7 @@ def command(
         write_square(str(Path(input_folder, name)), target, output_side_length)
 
     skipped = 0
-    done = in_order(convert, names, threads or os.cpu_count() or 1)
+    done = in_order(convert, names, threads or systems.processors())
     for name, result in track(done, "resizing", len(names)):
         if isinstance(result, CaffeError):
             if not skip_damaged:

@@ -228,7 +228,9 @@ def _solver(
     group: Group | None = None,
 ) -> Solver:
     """The solver, at the weights or the state that the flags name (in the root of several workers)."""
-    from caffe import logs, runtime
+    import torch
+
+    from caffe import logs, runtime, systems
     from caffe.solvers import get_solver, setup, snapshot
 
     solver = get_solver(param)
@@ -252,8 +254,9 @@ def _solver(
         return solver
     for line in solver.net.summary().splitlines():
         click.echo(line, err=True)
-    seed = runtime.seed()
-    click.echo(f"Device: {runtime.device()}, seed: {'random' if seed is None else seed}", err=True)
+    seed, on_cpu = runtime.seed(), runtime.device().type == "cpu"
+    threads = f" (threads: {torch.get_num_threads()}, processors: {systems.processors()})" if on_cpu else ""
+    click.echo(f"Device: {runtime.device()}{threads}, seed: {'random' if seed is None else seed}", err=True)
     if flags["resume"]:
         newest = snapshot.newest(param.snapshot_prefix)
         if newest is None:
@@ -284,6 +287,7 @@ def _train(solver: Solver, flags: dict[str, Any]) -> int:
     from caffe.cli import train_progress
     from caffe.solvers import unattended
     from caffe.solvers.callbacks import BestSnapshot, Callback, EarlyStopping
+    from caffe.solvers.contention import Contention
     from caffe.solvers.metrics import Metrics, TensorBoard
     from caffe.solvers.signals import Action, SignalActions
 
@@ -294,6 +298,8 @@ def _train(solver: Solver, flags: dict[str, Any]) -> int:
     if flags["early_stop"]:
         callbacks.append(EarlyStopping(flags["early_stop"], flags["patience"]))
     if runtime.root_solver():
+        if runtime.device().type == "cpu":
+            callbacks.append(Contention())
         if flags["ema"]:
             from caffe.solvers.averaging import Averaging
 

@@ -50,6 +50,7 @@ class Net(Contents):
         dialect = kwargs.pop("dialect", None)
         phase, level, stages, weights_file = constructor(args, kwargs)
         allocator.keep_freed_memory()
+        runtime.fit_threads()
         with fillers.deferred() if weights_file is not None else nullcontext():
             wiring, param = build.wire(network_file, phase, level, stages, dialect)
         self._setup(wiring, param)

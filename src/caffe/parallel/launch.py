@@ -48,7 +48,7 @@ def run(arguments: Sequence[str], count: int) -> int:
                     "LOCAL_WORLD_SIZE": str(count),
                     _ENDS_WITH_PARENT: "1",
                 }
-                environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+                environment.setdefault("OMP_NUM_THREADS", str(max(1, systems.processors() // count)))
                 workers.append(
                     subprocess.Popen(
                         [sys.executable, "-m", "caffe", *arguments],

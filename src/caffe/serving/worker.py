@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from multiprocessing.connection import Connection
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe import systems
 from caffe.errors import CaffeError, InputError, NetError
 from caffe.serving.settings import Served
 
@@ -52,8 +52,7 @@ class Model:
         if served.device:
             runtime.set_device(int(served.device))
             runtime.set_mode_gpu()
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        torch.set_num_threads(served.threads or max(1, cores // served.workers))
+        torch.set_num_threads(served.threads or max(1, systems.processors() // served.workers))
         definition = prototxt.read_net(served.net)
         if not served.python and any(layer.type == "Python" for layer in definition.param.layer):
             raise NetError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -125,13 +124,6 @@ class PrefetchingLayer(Layer, Resumable):
                 f"must be given together with new_width; got {param.new_height} and {param.new_width}",
                 field=f"{field}.new_height",
             )
-
-
-def decoding_threads() -> int:
-    """Threads that decode images: as many as there are processors for this process."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def draw_seed() -> int:

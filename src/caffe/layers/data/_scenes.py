@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from caffe import systems
 from caffe.data.scene import Scene, read_scenes
 from caffe.data.sources.scenes import Pixels
-from caffe.layers.data._prefetching import PrefetchingLayer, decoding_threads
+from caffe.layers.data._prefetching import PrefetchingLayer
 
 
 class SceneData(PrefetchingLayer):
@@ -46,4 +47,4 @@ class SceneData(PrefetchingLayer):
             raise self.error(f"must not be given together with {given[1]}", field=f"{field}.{given[0]}")
 
     def threads(self) -> int:
-        return decoding_threads()
+        return systems.processors()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from caffe import systems
 from caffe.data.prefetch import BatchSource
 from caffe.data.sources.annotated import AnnotatedBatches
 from caffe.data.transform import Transformer
-from caffe.layers.data._prefetching import PrefetchingLayer, decoding_threads, draw_seed
+from caffe.layers.data._prefetching import PrefetchingLayer, draw_seed
 from caffe.proto import caffe_pb2
 
 
@@ -54,4 +55,4 @@ class AnnotatedData(PrefetchingLayer):
         return source, source.first_shapes()[: self.top_count]
 
     def threads(self) -> int:
-        return self.param.data_param.threads or decoding_threads()
+        return self.param.data_param.threads or systems.processors()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from caffe import logs
+from caffe import logs, systems
 from caffe.data.prefetch import BatchSource
 from caffe.data.sources.records import RecordBatches
 from caffe.data.transform import Transformer
-from caffe.layers.data._prefetching import PrefetchingLayer, decoding_threads, draw_seed
+from caffe.layers.data._prefetching import PrefetchingLayer, draw_seed
 from caffe.proto import caffe_pb2
 
 _MOST_THREADS = 256
@@ -70,4 +70,4 @@ class Data(PrefetchingLayer):
         asked = self.param.data_param.threads
         if asked > _MOST_THREADS:
             raise self.error(f"must be at most {_MOST_THREADS}; got {asked}", field="data_param.threads")
-        return asked or (decoding_threads() if self._encoded else 1)
+        return asked or (systems.processors() if self._encoded else 1)

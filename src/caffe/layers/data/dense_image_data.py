@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from caffe import systems
 from caffe.data.prefetch import BatchSource
 from caffe.data.sources.dense_images import DenseImageBatches, read_pairs
-from caffe.layers.data._prefetching import PrefetchingLayer, decoding_threads, draw_seed
+from caffe.layers.data._prefetching import PrefetchingLayer, draw_seed
 from caffe.proto import caffe_pb2
 
 
@@ -63,4 +64,4 @@ class DenseImageData(PrefetchingLayer):
         return source, source.first_shapes()
 
     def threads(self) -> int:
-        return decoding_threads()
+        return systems.processors()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from caffe import systems
 from caffe.data.image_files import read_list
 from caffe.data.prefetch import BatchSource
 from caffe.data.sources.image_list import ImageListBatches
 from caffe.data.transform import Transformer
-from caffe.layers.data._prefetching import PrefetchingLayer, decoding_threads, draw_seed
+from caffe.layers.data._prefetching import PrefetchingLayer, draw_seed
 
 
 class ImageData(PrefetchingLayer):
@@ -73,4 +74,4 @@ class ImageData(PrefetchingLayer):
 
     def threads(self) -> int:
         param = self.param.image_data_param
-        return param.threads if param.HasField("threads") else decoding_threads()
+        return param.threads if param.HasField("threads") else systems.processors()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from caffe import systems
 from caffe.data.prefetch import BatchSource
 from caffe.data.sources.window import Crop, WindowBatches, read_windows
 from caffe.data.transform import read_mean
-from caffe.layers.data._prefetching import PrefetchingLayer, decoding_threads, draw_seed
+from caffe.layers.data._prefetching import PrefetchingLayer, draw_seed
 
 
 class WindowData(PrefetchingLayer):
@@ -98,4 +99,4 @@ class WindowData(PrefetchingLayer):
         return None
 
     def threads(self) -> int:
-        return decoding_threads()
+        return systems.processors()
