@@ -3,7 +3,7 @@
     python -m benchmarks.export_zoo ZOO --ways=torch,onnx --seconds=600 --out=found.jsonl
 
 Nets that differ only in names, fillers and rates are tried once and counted as often as they occur. Weights are
-seeded, BatchNorm statistics plausible. Started again with the same --out, it goes on where it was.
+seeded, BatchNorm statistics plausible, batches of two where a net takes more. Started again with the same --out, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import argparse
 import collections
 import hashlib
 import json
+import math
 import multiprocessing
 import random
 import re
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -42,6 +44,8 @@ from caffe.proto import caffe_pb2
 FORWARD = check.forward
 MOST_VALUES = 500e6
 """Of parameters and blobs together; larger nets are left out, and named."""
+WAIT = 15
+"""Seconds on the clock for one of a processor, which others may be using."""
 
 
 def net_of(path: Path) -> caffe.Net | None:
@@ -110,6 +114,21 @@ def fill(net: caffe.Net, seed: int = 7) -> None:
             else:
                 values = rng.uniform(-0.1, 0.1, shape)
             blob.data[...] = values
+
+
+def fewer(net: caffe.Net, most: int = 2) -> None:
+    """Batches of ``most`` where all inputs come in larger ones, and the net allows it."""
+    before = {name: net.blobs[name].shape for name in net.inputs}
+    if len({shape[:1] for shape in before.values()}) != 1 or (*next(iter(before.values())), 0)[0] <= most:
+        return
+    try:
+        for name, shape in before.items():
+            net.blobs[name].reshape(most, *shape[1:])
+        net.reshape()
+    except CaffeError:
+        for name, shape in before.items():
+            net.blobs[name].reshape(*shape)
+        net.reshape()
 
 
 def attempt(net: caffe.Net, ways: list[str]) -> dict[str, str]:
@@ -186,7 +205,7 @@ def main() -> None:
         help="random inputs that each net is tried on; the first is the export's own",
     )
     parser.add_argument("--only", default="", help="what the paths must contain")
-    parser.add_argument("--limit", type=float, default=180, help="seconds for a net, in a process of its own")
+    parser.add_argument("--limit", type=int, default=120, help="seconds of a processor for a net")
     parser.add_argument("--memory", type=float, default=12, help="GB that this process may have")
     args = parser.parse_args()
     begun, ways = time.time(), args.ways.split(",")
@@ -230,19 +249,23 @@ class Worker:
             context = multiprocessing.get_context("spawn")
             self.pipe, other = context.Pipe()
             self.process = context.Process(
-                target=serve, args=(other, self.ways, self.rounds, self.memory, self.known), daemon=True
+                target=serve,
+                args=(other, self.ways, self.rounds, self.memory, self.limit, self.known),
+                daemon=True,
             )
             self.process.start()
             other.close()
         self.pipe.send(path)
         try:
-            if self.pipe.poll(self.limit):
+            if self.pipe.poll(WAIT * self.limit):
                 found: dict[str, str] = self.pipe.recv()
                 return found
-            reason = f"took more than {self.limit:g} s"
+            reason = f"took more than {WAIT * self.limit} s"
         except EOFError:
             self.process.join()
             reason = f"ended the process ({self.process.exitcode})"
+            if self.process.exitcode == -signal.SIGXCPU:
+                reason = f"took more than {self.limit} s of a processor"
         self._end()
         return dict.fromkeys(self.ways, reason)
 
@@ -252,7 +275,9 @@ class Worker:
             self.process = None
 
 
-def serve(pipe: Any, ways: list[str], rounds: int, memory: int, known: dict[str, dict[str, str]]) -> None:
+def serve(
+    pipe: Any, ways: list[str], rounds: int, memory: int, limit: int, known: dict[str, dict[str, str]]
+) -> None:
     """The worker's side. Of ``memory``, a limit of addresses, what the process has in use is less."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     torch.set_num_threads(1)
@@ -260,7 +285,10 @@ def serve(pipe: Any, ways: list[str], rounds: int, memory: int, known: dict[str,
     check.ROUNDS = rounds
     with zoo_nets.mock.patch.dict(zoo_nets.layer_factory._registered, {"ZooStandIn": zoo_nets.ZooStandIn}):
         while True:
-            row = one(pipe.recv(), ways, known)
+            path = pipe.recv()
+            used = math.ceil(time.process_time())
+            resource.setrlimit(resource.RLIMIT_CPU, (used + limit, resource.RLIM_INFINITY))
+            row = one(path, ways, known)
             if row.get("structure"):
                 known[row["structure"]] = row
             pipe.send(row)
@@ -292,6 +320,7 @@ def one(path: Path, ways: list[str], known: dict[str, dict[str, str]]) -> dict[s
     key = structure(net)
     if key in known:
         return {"structure": key, **{k: v for k, v in known[key].items() if k in (*ways, "skip")}}
+    fewer(net)
     size = sum(b.count for s in net.steps for b in s.layer.blobs) * 3 + sum(
         b.count for b in net.blobs.values()
     )

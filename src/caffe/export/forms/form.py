@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,9 +30,15 @@ class Made:
             return self.kind(*self.args, **self.kwargs)
 
     def __str__(self) -> str:
+        """As source text; keywords that say what the class does anyway are left out."""
         own = not self.kind.__module__.startswith("torch.")
         name = self.kind.__name__ if own else f"nn.{self.kind.__name__}"
-        arguments = [*map(literal, self.args), *(f"{k}={literal(v)}" for k, v in self.kwargs.items())]
+        usual = {k: literal(p.default) for k, p in inspect.signature(self.kind).parameters.items()}
+        kwargs = {k: literal(v) for k, v in self.kwargs.items()}
+        arguments = [
+            *map(literal, self.args),
+            *(f"{k}={text}" for k, text in kwargs.items() if text != usual.get(k)),
+        ]
         return f"{name}({', '.join(arguments)})"
 
 
@@ -92,7 +100,7 @@ def literal(value: Any) -> str:
         if isinstance(value, list):
             return f"[{inner}]"
         return f"({inner},)" if len(value) == 1 else f"({inner})"
-    return repr(value)
+    return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def number(value: float) -> str:

@@ -139,11 +139,11 @@ def normalize(node: Node) -> Form | None:
         return None
     axes = tuple(range(1, len(node.bottom_shapes[0]))) if p.across_spatial else 1
     count = 1 if p.channel_shared else node.bottom_shapes[0][1]
-    return _forward_only(parts.Normalize, count, p.eps, axes)
+    return _forward_only(parts.Normalize, count, eps=p.eps, axes=axes)
 
 
-def _forward_only(kind: type[nn.Module], *args: Any) -> Form:
+def _forward_only(kind: type[nn.Module], *args: Any, **kwargs: Any) -> Form:
     """The original's gradient is not that of the formula."""
-    form = module(kind, *args)
+    form = module(kind, *args, **kwargs)
     form.trains = False
     return form

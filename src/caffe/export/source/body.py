@@ -142,7 +142,7 @@ class _Writer:
 
     def _running(self, step: Step) -> str:
         """x for what goes on from step to step, y beside it; nothing for what deserves a name."""
-        if len(step.tops) > 1:
+        if step.named or len(step.tops) > 1 or (len(self._outputs) > 1 and step.tops[0] in self._outputs):
             return ""
         users = [s for s in self._steps if step.tops[0] in s.bottoms]
         joined = len(users) == 1 and "torch.cat" in users[0].text

@@ -11,6 +11,7 @@ import torch
 from caffe.export.forms.form import Made, literal
 from caffe.export.source.blocks import Block
 from caffe.export.source.body import forward, identifier, wrapped
+from caffe.export.source.heads import gathered
 from caffe.export.source.steps import State, Step
 
 INDENT = "    "
@@ -40,9 +41,13 @@ class BlockClass:
             name = "inputs" if i == 0 else attribute if i == 1 or not window else f"{attribute}_size"
             arguments.append(self._name([m.args[i] for m in made], name))
         given = {k for m in made for k in m.kwargs}
-        for key in [*(k for k in _USUAL if k in given), *sorted(given - _USUAL.keys())]:
-            values = [m.kwargs.get(key, _USUAL.get(key)) for m in made]
-            arguments.append(f"{key}={self._name(values, key)}")
+        free = {
+            key: [m.kwargs.get(key, _USUAL.get(key)) for m in made]
+            for key in [*(k for k in _USUAL if k in given), *sorted(given - _USUAL.keys())]
+        }
+        for key, values in free.items():  # a padding that is the dilation is called so
+            name = "dilation" if key == "padding" and values == free.get("dilation") else key
+            arguments.append(f"{key}={self._name(values, name)}")
         return f"{_type(made[0])}({', '.join(arguments)})"
 
     def _name(self, values: Sequence[Any], name: str) -> str:
@@ -133,6 +138,7 @@ class NetClass:
                 self._made.append(f"self.{attribute} = {calls[id(block)][1]}")
                 for inner in block.steps:
                     self._keep(inner, f"{attribute}.{block.attributes[inner.name]}")
+        top = gathered(top, attributes, outputs)
         names = [identifier(n) for n in inputs]
         renamed = dict(zip(inputs, names))
         body = forward(
@@ -145,6 +151,7 @@ class NetClass:
             value = step.state[""]
             self._made.append(
                 f'self.register_buffer("{attribute}", torch.empty({", ".join(map(str, value.shape))}))'
+                "  # for inputs of these sizes"
             )
             self.state[attribute] = value
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import types
 
 from caffe.export.parts import boxes, normalization, regions, window
@@ -20,8 +21,7 @@ def source_of(names: set[str]) -> str:
         for node in ast.parse(text).body:
             name = _defined(node)
             if name:
-                decorated = ast.get_source_segment(text, node)
-                texts[name] = decorated or ""
+                texts[name] = _plain(ast.get_source_segment(text, node) or "")
                 needs[name] = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     wanted, pending = set(), set(names)
     while pending:
@@ -30,6 +30,13 @@ def source_of(names: set[str]) -> str:
             wanted.add(name)
             pending |= needs[name] - {name}
     return "\n\n\n".join(text for name, text in texts.items() if name in wanted)
+
+
+def _plain(text: str) -> str:
+    """A class that calls its functions by name; here they are attributes, for exports to have others in their place."""
+    for name in re.findall(r"^    (\w+) = staticmethod\(\1\)\n", text, re.MULTILINE):
+        text = text.replace(f"    {name} = staticmethod({name})\n", "").replace(f"self.{name}(", f"{name}(")
+    return re.sub(r"\n{3,}", "\n\n", text)
 
 
 def _defined(node: ast.stmt) -> str | None:

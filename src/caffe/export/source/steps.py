@@ -29,7 +29,7 @@ _OF_SHAPES = {"PriorBox"}
 """Layers whose tops depend on the bottoms' shapes only: their values are stored."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Step:
     """``text`` is an expression of ``{0}``, ``{1}`` … (or ``{all}``), the bottoms, and ``{self}``, the module."""
 
@@ -44,6 +44,8 @@ class Step:
     """Of the first bottom."""
     shared: dict[str, int] = field(default_factory=dict)
     """What tells parameters apart that several layers have in common."""
+    named: bool = False
+    """Whether what it gives keeps its name."""
 
 
 def steps_of(module: TorchNet) -> list[Step]:
@@ -74,7 +76,8 @@ def _step(module: TorchNet, node: Node, attribute: str, form: Form) -> Step:
     if made is None or text:
         made = None
     elif made.kind in _AS_FUNCTIONS:
-        more = [*map(literal, made.args), *(f"{k}={literal(v)}" for k, v in made.kwargs.items())]
+        args = made.args[:1] if len(set(made.args)) == 1 else made.args  # the stride is the size anyway
+        more = [*map(literal, args), *(f"{k}={literal(v)}" for k, v in made.kwargs.items())]
         made, text = None, f"{_AS_FUNCTIONS[type(submodule)]}({', '.join(['{0}', *more])})"
     else:
         text = SELF + "({all})"
