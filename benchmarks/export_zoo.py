@@ -3,7 +3,8 @@
     python -m benchmarks.export_zoo ZOO --ways=torch,onnx --seconds=600 --out=found.jsonl
 
 Nets that differ only in names, fillers and rates are tried once and counted as often as they occur. Weights are
-seeded, BatchNorm statistics plausible, batches of two where a net takes more. Started again with the same --out, it goes on where it was.
+seeded, BatchNorm statistics plausible, batches of two where a net takes more. Started again with the same --out, it
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime  # noqa: F401
 import torch
+import torch._dynamo  # noqa: F401 - now, so that processes for single nets need not
+import torch.export
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
@@ -206,21 +210,27 @@ def main() -> None:
     )
     parser.add_argument("--only", default="", help="what the paths must contain")
     parser.add_argument("--limit", type=int, default=120, help="seconds of a processor for a net")
-    parser.add_argument("--memory", type=float, default=12, help="GB that this process may have")
+    parser.add_argument("--memory", type=float, default=12, help="GB of addresses that a process may have")
     args = parser.parse_args()
     begun, ways = time.time(), args.ways.split(",")
     lines = args.out.read_text().splitlines() if args.out.exists() else []
     done = {row["file"]: row for row in map(json.loads, lines)}
     by_structure = {row["structure"]: row for row in done.values() if row.get("structure")}
     paths = varied([p for p in zoo_nets.files(args.zoo) if args.only in str(p)])
-    with args.out.open("a") as out, Worker(args, ways, by_structure) as worker:
+    memory = int(args.memory * 1e9)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    check.ROUNDS = args.rounds
+    stand_in = {"ZooStandIn": zoo_nets.ZooStandIn}
+    with args.out.open("a") as out, zoo_nets.mock.patch.dict(zoo_nets.layer_factory._registered, stand_in):
         for path in paths:
             name = path.relative_to(args.zoo).as_posix()
             if time.time() - begun > args.seconds:
                 break
             if name in done:
                 continue
-            row = {"file": name, **worker.run(path)}
+            row = {"file": name, **apart(path, ways, by_structure, args.limit)}
             done[name] = row
             if row.get("structure"):
                 by_structure[row["structure"]] = row
@@ -229,69 +239,34 @@ def main() -> None:
     report(list(done.values()), ways)
 
 
-class Worker:
-    """A process that tries one net after the other; a new one where a net ends it or takes too long."""
-
-    def __init__(self, args: argparse.Namespace, ways: list[str], known: dict[str, dict[str, str]]) -> None:
-        self.limit, self.memory, self.rounds = args.limit, int(args.memory * 1e9), args.rounds
-        self.ways, self.known = ways, known
-        self.process: Any = None
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
-
-    def run(self, path: Path) -> dict[str, str]:
-        """What becomes of one file."""
-        if self.process is None:
-            context = multiprocessing.get_context("spawn")
-            self.pipe, other = context.Pipe()
-            self.process = context.Process(
-                target=serve,
-                args=(other, self.ways, self.rounds, self.memory, self.limit, self.known),
-                daemon=True,
-            )
-            self.process.start()
-            other.close()
-        self.pipe.send(path)
-        try:
-            if self.pipe.poll(WAIT * self.limit):
-                found: dict[str, str] = self.pipe.recv()
-                return found
-            reason = f"took more than {WAIT * self.limit} s"
-        except EOFError:
-            self.process.join()
-            reason = f"ended the process ({self.process.exitcode})"
-            if self.process.exitcode == -signal.SIGXCPU:
-                reason = f"took more than {self.limit} s of a processor"
-        self._end()
-        return dict.fromkeys(self.ways, reason)
-
-    def _end(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process = None
+def apart(path: Path, ways: list[str], known: dict[str, dict[str, str]], limit: int) -> dict[str, str]:
+    """What becomes of one file, in a process of its own: it may end it, take too long, or leave memory behind."""
+    context = multiprocessing.get_context("fork")  # what is imported here is so there
+    pipe, other = context.Pipe(False)
+    process = context.Process(target=child, args=(other, path, ways, known, limit), daemon=True)
+    process.start()
+    other.close()
+    try:
+        if pipe.poll(WAIT * limit):
+            row: dict[str, str] = pipe.recv()
+            return row
+        reason = f"took more than {WAIT * limit} s"
+    except EOFError:
+        process.join()
+        reason = f"ended the process ({process.exitcode})"
+        if process.exitcode == -signal.SIGXCPU:
+            reason = f"took more than {limit} s of a processor"
+    finally:
+        process.kill()
+        process.join()
+    return dict.fromkeys(ways, reason)
 
 
-def serve(
-    pipe: Any, ways: list[str], rounds: int, memory: int, limit: int, known: dict[str, dict[str, str]]
-) -> None:
-    """The worker's side. Of ``memory``, a limit of addresses, what the process has in use is less."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    check.ROUNDS = rounds
-    with zoo_nets.mock.patch.dict(zoo_nets.layer_factory._registered, {"ZooStandIn": zoo_nets.ZooStandIn}):
-        while True:
-            path = pipe.recv()
-            used = math.ceil(time.process_time())
-            resource.setrlimit(resource.RLIMIT_CPU, (used + limit, resource.RLIM_INFINITY))
-            row = one(path, ways, known)
-            if row.get("structure"):
-                known[row["structure"]] = row
-            pipe.send(row)
+def child(pipe: Any, path: Path, ways: list[str], known: dict[str, dict[str, str]], limit: int) -> None:
+    """The side of the process of its own."""
+    used = math.ceil(time.process_time())
+    resource.setrlimit(resource.RLIMIT_CPU, (used + limit, resource.RLIM_INFINITY))
+    pipe.send(one(path, ways, known))
 
 
 def varied(paths: list[Path]) -> list[Path]:

@@ -53,6 +53,59 @@ def test_what_repeats_is_a_class(fires):
     assert not [line for line in text.splitlines() if len(line) > 120]
 
 
+SSD = """
+layer { name: "LOC" type: "Convolution" bottom: "FROM" top: "LOC"
+  convolution_param { num_output: 8 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "LOC_perm" type: "Permute" bottom: "LOC" top: "LOC_perm"
+  permute_param { order: 0 order: 2 order: 3 order: 1 } }
+layer { name: "LOC_flat" type: "Flatten" bottom: "LOC_perm" top: "LOC_flat" flatten_param { axis: 1 } }
+"""
+PRIORS = """
+layer { name: "FROM_mbox_priorbox" type: "PriorBox" bottom: "FROM" bottom: "data" top: "FROM_mbox_priorbox"
+  prior_box_param { min_size: 4 max_size: 7 variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2 } }
+"""
+OUTPUT = """
+layer { name: "scores" type: "Reshape" bottom: "mbox_conf" top: "scores"
+  reshape_param { shape { dim: 0 dim: -1 dim: 4 } } }
+layer { name: "prob" type: "Softmax" bottom: "scores" top: "prob" softmax_param { axis: 2 } }
+layer { name: "flat" type: "Flatten" bottom: "prob" top: "flat" flatten_param { axis: 1 } }
+layer { name: "out" type: "DetectionOutput" bottom: "mbox_loc" bottom: "flat" bottom: "mbox_priorbox" top: "out"
+  detection_output_param { num_classes: 4 keep_top_k: 50 confidence_threshold: 0.2
+    nms_param { nms_threshold: 0.45 top_k: 100 } code_type: CENTER_SIZE } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (
+            "{0}_mbox_{1}",
+            "torch.cat(parts, 1) for parts in zip(self.a1_mbox(x), self.b1_mbox(b1), self.c1_mbox(y))",
+        ),
+        ("{1}_of_{0}", "head(feature).permute(0, 2, 3, 1).flatten(1) for head, feature in heads], 1)"),
+    ],
+)
+def test_heads_of_a_detector_are_written_once(tmp_path, name, says):
+    text = HEAD.replace("DEPTH", "3") + conv("a1", "data", 5) + conv("b1", "a1", 6) + conv("c1", "b1", 7)
+    features = ["a1", "b1", "c1"]
+    for feature in features:
+        for kind in ("loc", "conf"):
+            text += SSD.replace("LOC", name.format(feature, kind)).replace("FROM", feature)
+        text += PRIORS.replace("FROM", feature)
+    for kind in ("loc", "conf"):
+        bottoms = "".join(f' bottom: "{name.format(f, kind)}_flat"' for f in features)
+        text += f'layer {{ name: "mbox_{kind}" type: "Concat" {bottoms} top: "mbox_{kind}" }}\n'
+    bottoms = "".join(f' bottom: "{f}_mbox_priorbox"' for f in features)
+    text += f'layer {{ name: "mbox_priorbox" type: "Concat" {bottoms} top: "mbox_priorbox" concat_param {{ axis: 2 }} }}'
+    (tmp_path / "net.prototxt").write_text(text + OUTPUT)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    assert export.to_source(net, tmp_path / "m.py").largest < 1e-5
+    written = (tmp_path / "m.py").read_text()
+    assert says in written
+    assert "DetectionOutput(4, threshold=0.2, top_k=100, keep=50)" in written
+    assert "staticmethod" not in written
+
+
 def test_it_runs_without_this_package(fires, tmp_path):
     assert export.to_source(fires, tmp_path / "small.py").largest < 1e-6
     x = np.random.RandomState(0).standard_normal((2, 3, 12, 10)).astype(np.float32)

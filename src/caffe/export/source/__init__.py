@@ -119,5 +119,6 @@ def _header(text: str, name: str, weights: str, count: int) -> str:
         used.insert(0, "import math")
     annotated = ["from __future__ import annotations", ""] if "torch.Tensor" in text else []
     of = f" from {weights}" if weights else ""
-    doc = f'"""{name} in PyTorch; ``load()`` reads its {count / 1e6:.1f} million values{of}."""'
+    values = f"{count / 1e6:.1f} million" if count > 1e5 else f"{count:,}"
+    doc = f'"""{name} in PyTorch; ``load()`` reads its {values} values{of}."""'
     return "\n".join([doc, "", *annotated, *used, "", "", ""])
