@@ -96,7 +96,8 @@ def test_heads_of_a_detector_are_written_once(tmp_path, name, says):
         bottoms = "".join(f' bottom: "{name.format(f, kind)}_flat"' for f in features)
         text += f'layer {{ name: "mbox_{kind}" type: "Concat" {bottoms} top: "mbox_{kind}" }}\n'
     bottoms = "".join(f' bottom: "{f}_mbox_priorbox"' for f in features)
-    text += f'layer {{ name: "mbox_priorbox" type: "Concat" {bottoms} top: "mbox_priorbox" concat_param {{ axis: 2 }} }}'
+    text += f'layer {{ name: "mbox_priorbox" type: "Concat" {bottoms} top: "mbox_priorbox"'
+    text += " concat_param { axis: 2 } }"
     (tmp_path / "net.prototxt").write_text(text + OUTPUT)
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
     assert export.to_source(net, tmp_path / "m.py").largest < 1e-5
