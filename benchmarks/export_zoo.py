@@ -30,7 +30,6 @@ import numpy as np
 import onnxruntime  # noqa: F401
 import torch
 import torch._dynamo  # noqa: F401 - now, so that processes for single nets need not
-import torch.export
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
