@@ -6,8 +6,8 @@
 # make dist   wheel and sdist in dist/, built twice and compared
 # make test-wheel   the tests pass with the wheel of dist/ in a fresh environment
 # make test-gpu     the tests in GPU mode, and those of tests/gpu (PYTHON=… with a torch that finds the device)
-# make test-lowest  run them with the oldest versions that the package asks for (PYTHON=python3.10); some of serving
-#                   and importing fail there
+# make test-lowest  run them with the oldest versions that the package asks for (PYTHON=python3.10); a few of
+#                   exporting and importing fail there
 # make docs   the documentation as a site, in site/
 PYTHON ?= python3
 VENV := .venv
