@@ -36,22 +36,21 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def state_as_it_was():
-    """Mode, device, seed and ranks are the process's; put back what a test changes. The environment must be as
-    it was: what one test leaves there changes the others."""
+    """Mode, device, seed and ranks are the process's; put back what a test changes. Our own variables of the
+    environment must be as they were: what one test leaves there changes the others."""
     from caffe import runtime
 
-    saved, environment = dict(vars(runtime._state)), dict(os.environ)
+    saved, environment = dict(vars(runtime._state)), _variables()
     yield
     vars(runtime._state).clear()
     vars(runtime._state).update(saved)
-    changed = {
-        k: os.environ.get(k)
-        for k in os.environ.keys() | environment.keys()
-        if os.environ.get(k) != environment.get(k)
-    }
-    for name in ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"):  # pytest and torch set these themselves
-        changed.pop(name, None)
-    os.environ.update({k: environment[k] for k in changed if k in environment})
-    for name in changed.keys() - environment.keys():
+    after = _variables()
+    for name in after.keys() - environment.keys():
         del os.environ[name]
-    assert not changed, f"left in the environment: {changed}"
+    os.environ.update(environment)
+    assert after == environment, "a test left something in the environment"
+
+
+def _variables():
+    """The environment's variables that are ours; libraries set some of their own."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("CAFFE", "GLOG"))}
