@@ -145,6 +145,12 @@ def test_unusable_lists_are_refused(trained, tmp_path, name, text, words):
         images.find(tmp_path / name, root=trained.parents[1] / "colours")
 
 
+def test_a_list_of_another_encoding_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("photo 0.png 0\nphoto 1.png 1\n", encoding="utf-16")
+    with pytest.raises(DataError, match=r"a.txt: is text of UTF-16.*Save it as UTF-8"):
+        images.find(tmp_path / "a.txt")
+
+
 def test_a_label_file_names_the_classes_or_is_refused(tmp_path):
     folder = paint(tmp_path / "pets", count=3)
     order = ["蓝色", "green", "rot und warm"]

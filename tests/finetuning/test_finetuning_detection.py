@@ -168,6 +168,12 @@ def test_a_published_detector_is_taken(tmp_path):
             lambda root: (root / "Annotations/photo 3.xml").write_text("<annotation><obj"),
             "photo 3.xml: is no annotation",
         ),
+        (
+            lambda root: (root / "Annotations/photo 3.xml").write_text(
+                '<?xml version="1.0" encoding="xyz"?><a/>'
+            ),
+            "photo 3.xml: is no annotation",
+        ),
         (lambda root: shutil.rmtree(root / "JPEGImages"), "12 annotated images do not exist"),
         (
             lambda root: [p.unlink() for p in list((root / "Annotations").iterdir())[3:]],
@@ -199,6 +205,7 @@ def test_unusable_annotations_are_named(tmp_path, change, words):
     [
         ('{"images": []', "no annotation of COCO's form: JSONDecodeError"),
         ('{"images": [], "annotations": []}', "KeyError"),
+        ('{"images": [], "categories": [{"id": 1e999, "name": "a"}], "annotations": []}', "OverflowError"),
         ('{"images": [{"id": 1, "file_name": "a.png"}], "categories": [], "annotations": [{"image_id": 1,'
          ' "category_id": 3, "bbox": [1, 2, 3, 4], "id": 9}]}', "annotation 9 is of an unknown"),
     ],
@@ -207,6 +214,31 @@ def test_unusable_coco_files_are_named(tmp_path, content, words):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(DataError, match=words):
         annotated.find(tmp_path)
+
+
+@pytest.mark.parametrize("write", [write_voc, write_coco])
+@pytest.mark.parametrize("absolute", [False, True])
+def test_images_outside_the_folder_are_refused(tmp_path, write, absolute):
+    folder = write(tmp_path / "discs")
+    (tmp_path / "private.png").write_bytes(cv2.imencode(".png", np.zeros((60, 70, 3), np.uint8))[1].tobytes())
+    name = str(tmp_path / "private.png") if absolute else "../private.png"
+    if write is write_voc:
+        shutil.rmtree(folder / "JPEGImages")
+        path = folder / "Annotations" / "photo 3.xml"
+        path.write_text(path.read_text(encoding="utf-8").replace("renamed.jpg", name), encoding="utf-8")
+    else:
+        path = folder / "instances.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["images"][3]["file_name"] = name
+        path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"{path.name}: names an image outside the folder: .*private"):
+        annotated.find(folder)
+
+
+def test_a_folder_called_as_a_file_of_annotations(tmp_path):
+    folder = write_coco(tmp_path / "discs")
+    (folder / "a.json").mkdir()
+    assert len(annotated.find(folder).scenes) == 12
 
 
 def test_a_damaged_image_is_left_out(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,8 @@ def list_lines(path: str) -> list[str]:
             f"The list '{path}' does not exist (looked from {os.getcwd()})",
             fix=close_names(Path(path).name, siblings) or None,
         ) from None
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError("is text of UTF-16", file=path, fix="Save it as UTF-8")
     return data.decode("utf-8-sig", "surrogateescape").split("\n")
 
 

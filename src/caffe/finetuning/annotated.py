@@ -62,9 +62,15 @@ def is_annotated(folder: str | Path) -> bool:
 def find(folder: str | Path) -> Annotated:
     """The annotated images of a folder: ``Annotations/*.xml`` with ``JPEGImages``, or a COCO ``.json`` with its images.
 
-    Raises DataError, with the file, where an annotation cannot be, or nothing is annotated.
+    Raises DataError, with the file, where an annotation cannot be, names an image outside the folder, or nothing is
+    annotated.
     """
     root = Path(folder).expanduser()
+    with limits.guarding(DataError, root):
+        return _find(root)
+
+
+def _find(root: Path) -> Annotated:
     scenes = _voc(root) if (root / "Annotations").is_dir() else _coco(_coco_files(root), root)
     absent = [scene.file for scene in scenes if not (root / scene.file).is_file()]
     if absent:
@@ -148,7 +154,7 @@ def _voc(root: Path) -> list[Scene]:
             # files of one name belong together, whatever an annotation that was copied says
             pairs = sorted(images.glob(f"{glob.escape(path.stem)}.*")) if images.is_dir() else []
             beside = pairs[0] if pairs else (images if images.is_dir() else root) / name
-            scene = Scene(str(beside.relative_to(root)))
+            scene = Scene(_below(root, str(beside), path))
             for one in tree.iter("object"):
                 box = one.find("bndbox")
                 if box is None:
@@ -160,7 +166,7 @@ def _voc(root: Path) -> list[Scene]:
                 # VOC counts pixels from 1, with the last one inside
                 corners = [corners[0] - 1, corners[1] - 1, corners[2], corners[3]]
                 scene.things.append(Thing(label, tuple(corners), one.findtext("difficult") == "1"))  # type: ignore[arg-type]
-        except (ElementTree.ParseError, ValueError) as error:
+        except (ElementTree.ParseError, ValueError, LookupError) as error:
             if isinstance(error, CaffeError):
                 raise
             raise DataError(f"is no annotation of VOC's form: {error}", file=path) from None
@@ -174,6 +180,8 @@ def _coco_files(root: Path) -> list[Path]:
     """Files of annotations: they are large, so only their beginning is looked at."""
     found = []
     for path in sorted([*root.glob("*.json"), *root.glob("annotations/*.json")]):
+        if not path.is_file():
+            continue
         with path.open("rb") as file:
             begin = file.read(1 << 16)
         if any(word in begin for word in (b'"images"', b'"annotations"', b'"categories"')):
@@ -187,7 +195,7 @@ def _coco(paths: list[Path], root: Path) -> list[Scene]:
         try:
             content: Any = json.loads(files.read_bytes(path, limits.memory() // 4, kind=DataError))
             names = {int(one["id"]): str(one["name"]) for one in content["categories"]}
-            by_id = {one["id"]: Scene(_place(root, str(one["file_name"]))) for one in content["images"]}
+            by_id = {one["id"]: Scene(_place(root, str(one["file_name"]), path)) for one in content["images"]}
             for one in content["annotations"]:
                 if one.get("iscrowd"):
                     continue
@@ -196,7 +204,7 @@ def _coco(paths: list[Path], root: Path) -> list[Scene]:
                     raise ValueError(f"annotation {one.get('id')} is of an unknown image or category")
                 thing = Thing(names[int(one["category_id"])], (x, y, x + width, y + height))
                 by_id[one["image_id"]].things.append(thing)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             if isinstance(error, CaffeError):
                 raise
             raise DataError(
@@ -206,9 +214,21 @@ def _coco(paths: list[Path], root: Path) -> list[Scene]:
     return scenes
 
 
-def _place(root: Path, name: str) -> str:
+def _place(root: Path, name: str, annotation: Path) -> str:
     """Where an image is, below ``root``: COCO names it without its folder."""
     for folder in ("", "images", "train2017", "val2017", "train2014", "val2014"):
         if (root / folder / name).is_file():
-            return os.path.join(folder, name)
+            return _below(root, str(root / folder / name), annotation)
+    return name
+
+
+def _below(root: Path, image: str, annotation: Path) -> str:
+    """An image's path relative to ``root``: a stranger's annotations shall put no other picture into a database."""
+    name = os.path.relpath(image, root)
+    if name.split(os.sep)[0] == os.pardir:
+        raise DataError(
+            f"names an image outside the folder: {name[:200]!r}",
+            file=annotation,
+            fix="Put the images into the folder, or a link to where they are",
+        )
     return name

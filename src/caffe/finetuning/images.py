@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from caffe import logs
+from caffe import limits, logs
 from caffe.data.image_files import list_lines, read_image
 from caffe.errors import CaffeError, DataError, InputError, MissingFileError
 
@@ -49,6 +50,11 @@ def find(source: str | Path, names: str | Path = "", root: str | Path = "") -> I
     list's images are, if not beside it. Raises MissingFileError, DataError.
     """
     place = Path(source).expanduser()
+    with limits.guarding(DataError, place):
+        return _find(place, names, root)
+
+
+def _find(place: Path, names: str | Path, root: str | Path) -> ImageFolder:
     if place.is_dir():
         found = scan(place)
     elif place.is_file():
@@ -210,9 +216,7 @@ def _mark(found: ImageFolder, labels: dict[str, tuple[str, ...]], header: list[s
 def _named_by(found: ImageFolder, path: Path) -> None:
     """Take the classes' names, and their order, from a file. Raises DataError where it disagrees with the images."""
     names = [line.strip() for line in list_lines(str(path)) if line.strip()]
-    doubled = (
-        sorted({name for name in names if names.count(name) > 1}) if len(names) != len(set(names)) else []
-    )
+    doubled = sorted(name for name, count in Counter(names).items() if count > 1)
     numbered = found.classes == [str(i) for i in range(len(found.classes))]
     if doubled:
         raise DataError(f"names {', '.join(doubled[:_NAMED])} more than once", file=path)
