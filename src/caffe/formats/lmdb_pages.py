@@ -98,7 +98,10 @@ class LmdbFile:
 
     def refresh(self) -> None:
         """Go to the last transaction. Raises CorruptDataError where the file is shorter than it says."""
-        metas = self._layout.metas(self._bytes, self._page_size)
+        metas = list(self._layout.metas(self._bytes, self._page_size))
+        # a writer may have come between: an old root with a new transaction's number would be taken for whole
+        while (again := list(self._layout.metas(self._bytes, self._page_size))) != metas:
+            metas = again
         meta = max(metas, key=lambda m: m.transaction, default=None)
         if os.fstat(self._file.fileno()).st_size != self._size:
             self._map()
